@@ -1,0 +1,28 @@
+// Runs another program to its end and keeps what it printed. For short-lived programs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "libmfdata/result.hpp"
+
+namespace mfdata {
+
+struct ChildResult {
+  int exit_code = 0;   // 128 + the signal when it was killed
+  std::string output;  // standard output and standard error; at most 1 MiB
+};
+
+struct ChildOptions {
+  double timeout_s = 60;
+  std::string directory;                 // where it runs; empty: here
+  std::vector<std::string> environment;  // "NAME=VALUE", in place of this process's variables of those names
+  bool inherits = true;                  // the other variables of this process
+};
+
+// `argv[0]` is an absolute path. It runs in a session of its own, with the usual umask and signals; after its
+// time that is killed (an error then), and what is left of it when it has ended, in other sessions too. Nothing else of this
+// process may start children meanwhile.
+Result<ChildResult> run_child(const std::vector<std::string>& argv, const ChildOptions& options);
+
+}  // namespace mfdata

@@ -1,0 +1,35 @@
+// Delivery: a file leaves the spool for an absolute directory, under the name at the end of its context's `to`.
+//
+// Never overwrites: a name that is taken gets "-1", "-2", ... behind it. On the spool's filesystem the file is
+// placed by rename (exactly once) and its companion by link, so that its inode tells whether it is ours. Elsewhere
+// it is copied to a hidden name, forced, renamed, the directory forced; a repeat finds its own uid there.
+#pragma once
+
+#include <string>
+
+#include "libmfdata/spool.hpp"
+
+namespace mfdata {
+
+std::string directory_of(const std::string& path);
+std::string basename_of(const std::string& path);
+// `name` + "-<number>" (number 0: nothing), shortened in front of that where it and `reserve` more bytes would pass
+// the 255 of a file name.
+std::string numbered_name(const std::string& name, unsigned number, std::size_t reserve);
+
+// `companion` is the path of the ready companion file, or empty. kForeign: the directory is on another filesystem.
+Result<void> deliver(const Spool& spool, const std::string& staged, const std::string& companion,
+                     const Context& context);
+
+// At least once; removes `staged` when the copy stands. `context` is that of the delivered file.
+Result<void> deliver_far(const Spool& spool, const std::string& staged, const Context& context);
+
+// The attribute of a file on its way out: its context, without the tags of single hops, or without any, where the
+// filesystem takes no more; nothing at all where it takes none. Fails only on errors of the disk.
+Result<void> tag_delivered(int file, const Context& context, const std::string& path);
+
+// Of a file that has been placed: its tags go first, since the mode may take the right to change them.
+void drop_tags_and_set_mode(int file, const DeliveryStyle& style);
+Result<void> apply_mode(const Disk& disk, const std::string& path, const DeliveryStyle& style);
+
+}  // namespace mfdata

@@ -1,0 +1,154 @@
+// What the layers of configuration come to: typed, checked, with every default filled in.
+//
+// `load_settings` reads everything at once and reports everything that is wrong at once; with any problem the
+// settings are not to be used. Reading is its only effect.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libmfdata/collection.hpp"
+#include "libmfdata/config_value.hpp"
+#include "libmfdata/home.hpp"
+#include "libmfdata/spool.hpp"
+#include "libmfdata/switch_rules.hpp"
+
+namespace mfdata {
+
+struct Readiness {
+  enum class Kind { kClose, kRename, kQuiet };
+  Kind kind = Kind::kClose;
+  double quiet_s = 0;  // kQuiet: of every file; kRename: of one that only a listing found
+};
+
+// A share of the filesystem (0 to 1), or an absolute number when `share` is negative.
+struct Reserve {
+  double share = -1;
+  std::uint64_t absolute = 0;
+};
+
+struct WatchSettings {
+  std::string directory;  // as configured: relative to the data directory, or absolute
+  Readiness ready;
+  std::vector<std::string> ignore;
+};
+
+enum class FailurePolicy { kKeep, kDelete, kMove };
+
+struct RetryPolicy {
+  std::uint64_t total = 0;
+  double min_wait_s = 10;
+  double max_wait_s = 120;
+  double backoff_s = 0;
+};
+
+struct ResourceLimits {  // 0: as inherited
+  std::uint64_t address_space = 0;
+  std::uint64_t open_files = 0;
+  std::uint64_t stack = 0;
+  std::uint64_t file_size = 0;
+};
+
+enum class WorkerKind { kStep, kListener };
+
+// One step or listener of a plugin.
+struct StepSettings {
+  Location where;  // in its plugin's configuration
+  WorkerKind kind = WorkerKind::kStep;
+  std::string plugin;
+  std::string name;
+  std::string component;
+  unsigned numprocesses = 1;
+  std::vector<std::string> watched_directories;
+  double timeout_s = 600;
+  double max_age_s = 0;
+  bool debug = false;
+  std::uint64_t max_queue = 0;
+  ResourceLimits limits;
+  FailurePolicy failure_policy = FailurePolicy::kKeep;
+  std::string failure_target;  // plugin/step or an absolute directory
+  bool keep_unmatched = false;
+  RetryPolicy retry;
+  unsigned batch_max_size = 100;
+  double batch_max_wait_s = 10;
+  std::string log_level;
+
+  std::string dotted() const { return plugin + '.' + name; }
+  std::string slashed() const { return plugin + '/' + name; }
+};
+
+struct PluginSettings {
+  std::string name;
+  std::string version;
+  std::string summary, license, maintainer, url;
+  std::string directory;  // of the installed version, absolute
+  std::string library;    // absolute
+  std::vector<StepSettings> steps;
+  ConfigValue custom{ConfigValue::Table()};
+  std::vector<SwitchRule> rules;  // the good ones of its [[switch_rules]]
+  Problems rule_problems;         // of the bad ones
+  std::vector<std::string> target_keys;  // of [custom]: they name steps
+};
+
+struct GeneralSettings {
+  std::string config_name;
+  bool require_signatures = false;
+  double postinstall_timeout_s = 600;
+  std::string data_dir;
+  std::string entry_step;
+  Location entry_where;
+  Durability durability = Durability::kAccepted;
+  WatchSettings defaults;
+  std::vector<WatchSettings> watches;  // the [data.watch.*] that are written
+  std::uint64_t max_file_size = 0;
+  double rescan_interval_s = 300;
+  Lifetimes lifetimes;
+  Reserve min_free_space;
+  Reserve min_free_inodes;
+  unsigned max_crashes = 3;
+  std::uint64_t step_limit = 1000;
+  double predicate_timeout_s = 1;
+  std::uint64_t max_queued = 100000;
+  std::string log_level;
+  bool log_json = false;
+  std::string log_directory;
+  std::uint64_t rotate_size = 0;
+  unsigned rotate_keep = 0;
+  std::string metrics_listen;
+};
+
+struct Settings {
+  GeneralSettings general;
+  std::vector<PluginSettings> plugins;  // by name
+  // With these everything else is good to use.
+  Problems rule_problems;    // of switch rules
+  Problems target_problems;  // of keys of plugins that name steps that are not there: files fail there
+
+  const PluginSettings* find_plugin(const std::string& name) const;
+  const StepSettings* find_step(const std::string& slashed) const;  // "plugin/step"
+};
+
+// `as_if`: a plugin, installed or not, from the folder that it would run from.
+struct PluginFolder {
+  std::string name, folder;
+};
+Settings load_settings(const Home& home, Problems& problems, const PluginFolder* as_if = nullptr);
+
+// The same of a home that is there for one plugin: the steps of others that it names need not be there.
+Settings load_settings_alone(const Home& home, Problems& problems);
+
+// mfdata.toml alone, whatever the plugins are like: for installing them.
+GeneralSettings load_general_settings(const Home& home, Problems& problems);
+
+// plugin.toml of a folder alone, without the operator's layers: for installing it.
+PluginSettings load_plugin_folder(const std::string& folder, Problems& problems);
+
+// A plugin's [custom], with what its texts stand for; of a step (dotted) or, empty, of none.
+ConfigValue resolved_custom(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step, Problems& problems);
+
+// {home}, {data_dir}, {plugin_dir}, {plugin_name}, {step_dir}, {file:PATH} and {env:NAME} in all strings of a value;
+// other braces stay. A problem for a file or variable that is not there.
+void substitute(ConfigValue& value, const std::vector<std::pair<std::string, std::string>>& names, Problems& problems);
+
+}  // namespace mfdata

@@ -1,0 +1,30 @@
+// Trash: where a file that its step could not treat waits for a person, with what is known of the failure.
+//
+// "<uid>.json" (the note) and "<uid>.tags" (the tags, for people) are written first; then the file is renamed to
+// trash/<plugin>.<step>/ with its context untouched: that rename is the commit (model: Spool.trash). A trash move
+// that fails leaves the file where it is.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "libmfdata/spool.hpp"
+
+namespace mfdata {
+
+struct TrashNote {
+  std::string reason;          // one or two words: "failed", "crashed", "emptied", "loop"
+  std::string text;            // the error text
+  std::string plugin_version;  // of the plugin that failed
+  unsigned attempts = 1;
+  std::optional<TagSet> tags;  // of the failed attempt; nothing: those of the file's context
+};
+
+Result<void> trash(const Spool& spool, const Slot& slot, const Job& job, const TrashNote& note);
+
+// The text of "<uid>.json".
+std::string trash_record(const Slot& slot, const Job& job, const TrashNote& note);
+
+}  // namespace mfdata

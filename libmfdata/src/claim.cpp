@@ -1,0 +1,136 @@
+#include "libmfdata/claim.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libmfdata/ending.hpp"
+
+namespace mfdata {
+
+const char* reason_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kRun: return "";
+    case Verdict::kFinish: return "finished";
+    case Verdict::kArrival: return "arrival";
+    case Verdict::kContextMissing: return "context missing";
+    case Verdict::kEmptied: return "emptied";
+    case Verdict::kOlderThanName: return "older than its name";
+  }
+  return "";
+}
+
+Result<Verdict> judge(const Spool& spool, Job& job) {
+  auto file = spool.disk().open_file(job.path);
+  if (!file) return file.error();
+  job.file = std::move(*file);
+  if (::fstat(job.file.get(), &job.status) != 0) return system_error(errno, "cannot look at " + job.path);
+  auto context = spool.context_of(job.file.get(), job.name, job.path);
+  if (!context) {
+    if (!context.is(Code::kGone) && !context.is(Code::kBadData)) return context.error();
+    return job.name.generation == 0 && !job.name.sidecar ? Verdict::kArrival : Verdict::kContextMissing;
+  }
+  job.context = std::move(*context);
+  if (job.context.size != static_cast<std::uint64_t>(job.status.st_size) && !spool.off(Protection::kSizeCheck)) {
+    return Verdict::kEmptied;
+  }
+  if (job.context.generation == job.name.generation) return Verdict::kRun;
+  if (spool.off(Protection::kGeneration)) return Verdict::kRun;
+  return job.context.generation > job.name.generation ? Verdict::kFinish : Verdict::kOlderThanName;
+}
+
+bool is_arrival(const Spool& spool, const std::string& directory, const std::string& filename) {
+  const auto name = SpoolName::parse(filename);
+  if (!name) return true;
+  if (name->generation != 0 || name->sidecar) return false;
+  const std::string path = directory + '/' + filename;
+  auto file = spool.disk().open_file(path);
+  if (!file) return false;
+  auto context = spool.context_of(file->get(), *name, path);
+  return context.is(Code::kGone) || context.is(Code::kBadData);
+}
+
+Result<Claim> claim(const Spool& spool, const Slot& slot, const std::string& filename) {
+  auto name = SpoolName::parse(filename);
+  check(name.has_value(), "a claim of a name that is not of the spool");
+  Claim claim;
+  Job job;
+  job.name = *name;
+  job.path = slot.in() + '/' + filename;
+  MFDATA_TRY(spool.disk().rename(layout::step_directory(slot.step) + '/' + filename, job.path));
+  auto verdict = judge(spool, job);
+  if (!verdict) {  // not the file's fault: it waits before its step again
+    (void)spool.disk().rename(job.path, layout::step_directory(slot.step) + '/' + filename);
+    return verdict.error();
+  }
+  if (*verdict == Verdict::kRun) {
+    claim.job = std::move(job);
+    return claim;
+  }
+  auto settled = settle(spool, slot, job.path, Crash{});
+  if (!settled) return settled.error();
+  claim.settled = settled->what;
+  return claim;
+}
+
+// Companions of a trash move that did not happen.
+static void drop_companions(const Spool& spool, const Slot& slot, const std::string& uid) {
+  for (const char* suffix : {".json", ".tags"}) {
+    const std::string companion = layout::trash_directory(slot.step) + '/' + uid + suffix;
+    if (spool.disk().exists(companion)) (void)spool.disk().unlink(companion);
+  }
+}
+
+Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& path, const Crash& crash) {
+  const std::string filename = path.substr(path.rfind('/') + 1);
+  const std::string step_directory = layout::step_directory(slot.step);
+  auto name = SpoolName::parse(filename);
+  auto status = spool.disk().status(path);
+  if (!status) return status.error();
+  if (!name || !S_ISREG(status->st_mode)) {  // nothing of ours stands in a slot: as an arrival it finds its way
+    MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + filename));
+    return Settled{filename, 0, false, "returned"};
+  }
+  Job job;
+  job.name = *name;
+  job.path = path;
+  auto verdict = judge(spool, job);
+  if (!verdict) return verdict.error();
+  TrashNote note;
+  note.reason = reason_of(*verdict);
+  note.plugin_version = crash.plugin_version;
+  switch (*verdict) {
+    case Verdict::kFinish:
+    {
+      auto landed = finish_rename(spool, slot, job);
+      if (!landed) return landed.error();
+      return Settled{name->uid, 0, landed->trashed, landed->trashed ? landed->reason : "finished"};
+    }
+    case Verdict::kContextMissing:
+    case Verdict::kEmptied:
+    case Verdict::kOlderThanName:
+      note.text = *verdict == Verdict::kEmptied
+                      ? "its context says " + std::to_string(job.context.size) + " bytes, the file has " +
+                            std::to_string(job.status.st_size) + ": a power cut lost its content"
+                      : "the file's context does not belong to its name";
+      MFDATA_TRY(trash(spool, slot, job, note));
+      return Settled{name->uid, 0, true, note.reason};
+    case Verdict::kRun:
+    {
+      const bool shared = crash.in_hand == kEveryFile;
+      if (!crash.count || (!shared && crash.in_hand != filename)) break;
+      job.name.crashes += 1;
+      if (job.name.crashes < std::max(crash.max_crashes, shared ? 2U : 1U)) break;  // one that is shared out is not enough
+      note.reason = "crashed";
+      note.text = crash.reason;
+      note.attempts = job.name.crashes;
+      MFDATA_TRY(trash(spool, slot, job, note));
+      return Settled{name->uid, job.name.crashes, true, note.reason};
+    }
+    case Verdict::kArrival: break;
+  }
+  drop_companions(spool, slot, name->uid);
+  MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + job.name.spell()));
+  return Settled{name->uid, job.name.crashes, false, "returned"};
+}
+
+}  // namespace mfdata

@@ -1,0 +1,83 @@
+#include "custom_keys.hpp"
+
+#include <algorithm>
+
+#include "libmfdata/config_rules.hpp"
+
+namespace mfdata {
+namespace {
+
+void add(Problems& problems, const Location& where, std::string text, std::string hint = "") {
+  problems.push_back({where, std::move(text), std::move(hint)});
+}
+
+// The rule that a [schema.KEY] is for [custom] KEY.
+KeyRule rule_of(const std::string& key, const std::string& type) {
+  using T = KeyRule::Type;
+  static const std::vector<std::pair<const char*, T>> kTypes = {
+      {"bool", T::kBool}, {"integer", T::kInteger}, {"real", T::kReal}, {"duration", T::kDuration},
+      {"size", T::kSize}, {"strings", T::kStrings}, {"targets", T::kStrings}, {"any", T::kAny}};
+  KeyRule rule{"custom", key.c_str(), T::kString, nullptr, "", nullptr, type == "integer" || type == "real" ? -9e18 : 0};
+  for (const auto& [name, value] : kTypes) {
+    if (type == name) rule.type = value;
+  }
+  return rule;
+}
+
+}  // namespace
+
+void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& problems) {
+  const ConfigValue* schema = tree.find("schema");
+  if (!schema) return;
+  for (const auto& [key, keys] : schema->table()) {
+    const SectionReader reader(ConfigFile::kPlugin, "schema.*", &keys);
+    KeyRule rule = rule_of(key, reader.text("type"));
+    if (reader.raw("min")) rule.min = reader.real("min");
+    if (reader.raw("max")) rule.max = reader.real("max");
+    if (!custom.find(key) && reader.raw("default")) custom.put(key, *reader.raw("default"));
+    ConfigValue* value = custom.find(key);
+    if (!value) continue;
+    const std::string wrong = complaint(rule, *value);
+    const auto choices = reader.strings("choices");
+    if (!wrong.empty()) {
+      add(problems, value->where(), "[custom] " + key + ' ' + wrong);
+    } else if (!choices.empty() && value->kind() == ConfigValue::Kind::kString &&
+               std::find(choices.begin(), choices.end(), value->string()) == choices.end()) {
+      add(problems, value->where(), "[custom] " + key + " is none of its choices");
+    } else if (rule.type == KeyRule::Type::kDuration) {
+      *value = ConfigValue(*duration_seconds(*value), value->where());
+    } else if (rule.type == KeyRule::Type::kSize) {
+      *value = ConfigValue(static_cast<std::int64_t>(*size_bytes(*value)), value->where());
+    }
+  }
+}
+
+std::vector<std::string> target_keys(const ConfigValue& tree) {
+  std::vector<std::string> all;
+  const ConfigValue* schema = tree.find("schema");
+  if (!schema) return all;
+  for (const auto& [key, keys] : schema->table()) {
+    if (SectionReader(ConfigFile::kPlugin, "schema.*", &keys).text("type").starts_with("target")) all.push_back(key);
+  }
+  return all;
+}
+
+void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problems) {
+  std::vector<std::string> known;
+  for (const char* section : {"custom", "schema"}) {
+    const ConfigValue* keys = layers.front().find(section);
+    if (!keys || keys->kind() != ConfigValue::Kind::kTable) continue;
+    for (const auto& member : keys->table()) known.push_back(split_variant(member.first).key);
+  }
+  for (std::size_t i = 1; i < layers.size(); ++i) {
+    const ConfigValue* custom = layers[i].find("custom");
+    if (!custom || custom->kind() != ConfigValue::Kind::kTable) continue;
+    for (const auto& [name, value] : custom->table()) {
+      if (std::find(known.begin(), known.end(), split_variant(name).key) != known.end()) continue;
+      const auto near = near_miss(split_variant(name).key, known);
+      add(problems, value.where(), "the plugin has no key \"" + name + "\" in [custom]", near ? "did you mean \"" + *near + "\"?" : "");
+    }
+  }
+}
+
+}  // namespace mfdata

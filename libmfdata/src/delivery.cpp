@@ -1,0 +1,185 @@
+#include "libmfdata/delivery.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+namespace mfdata {
+namespace {
+
+constexpr unsigned kMaxCollisions = 1'000'000;
+constexpr std::size_t kMaxFileName = 255;
+
+Error too_many(const std::string& path) {
+  return Error{Code::kLimit, 0, "cannot deliver " + path + ": the names with -1 to -999999 are all taken"};
+}
+
+// True when the file at `path` carries the uid of this delivery: an earlier attempt got so far.
+bool is_ours(const Disk& disk, const std::string& path, const std::string& uid) {
+  auto file = disk.open_file(path);
+  if (!file) return false;
+  auto text = get_tags_attribute(file->get(), path);
+  auto context = text ? decode(*text) : Result<Context>(text.error());
+  return context && context->uid == uid;
+}
+
+Result<void> copy_to_hidden(const Spool& spool, const std::string& staged, const std::string& hidden,
+                            const Context& context) {
+  const Disk& disk = spool.disk();
+  auto source = disk.open_file(staged);
+  if (!source) return source.error();
+  auto copy = disk.create(hidden);
+  if (copy.is(Code::kExists)) {
+    MFDATA_TRY(disk.unlink(hidden));
+    copy = disk.create(hidden);
+  }
+  if (!copy) return copy.error();
+  MFDATA_TRY(copy_content(source->get(), copy->get(), hidden));  // 1
+  Context tagged = context;
+  if (context.style.drop_tags) tagged.tags = TagSet();  // the header stays: a repeat finds its uid
+  MFDATA_TRY(tag_delivered(copy->get(), tagged, hidden));  // 2
+  struct stat st;
+  const bool known = ::fstat(source->get(), &st) == 0;
+  const mode_t mode = context.style.mode != 0 ? context.style.mode : known ? st.st_mode & 07777 : 0600;
+  if (::fchmod(copy->get(), mode) != 0) return system_error(errno, "cannot set the mode of " + hidden);
+  return spool.forces_inodes() ? sync_file(copy->get(), hidden) : Result<void>();  // 3
+}
+
+// The companion of a far delivery is a copy for people: written after the file, replaced by a repeat.
+Result<void> far_companion(const Disk& disk, const std::string& final, const Context& context) {
+  const std::string companion = final + context.style.tags_suffix;
+  const std::string hidden = layout::hidden(directory_of(final), '.' + context.uid + ".tags");
+  (void)disk.unlink(hidden);
+  auto file = disk.create(hidden);
+  if (!file) return file.error();
+  MFDATA_TRY(write_all(file->get(), tags_file_text(context.tags), hidden));
+  MFDATA_TRY(apply_mode(disk, hidden, context.style));
+  return disk.replace(hidden, companion);
+}
+
+// The place of an earlier attempt, or the first free one.
+Result<std::string> far_place(const Disk& disk, const Context& context, bool& done) {
+  const std::string& suffix = context.style.tags_suffix;
+  std::optional<std::string> free;
+  for (unsigned number = 0; number < kMaxCollisions; ++number) {
+    const std::string path = directory_of(context.to) + '/' + numbered_name(basename_of(context.to), number, suffix.size());
+    auto status = disk.status(path);
+    if (!status && !status.is(Code::kGone)) return status.error();
+    if (status && is_ours(disk, path, context.uid)) {
+      done = true;
+      return path;
+    }
+    if (!status && (suffix.empty() || !disk.exists(path + suffix))) free = free ? free : path;
+    if (!status && free) break;
+  }
+  return free ? Result<std::string>(*free) : too_many(context.to);
+}
+
+}  // namespace
+
+std::string directory_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string basename_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string numbered_name(const std::string& name, unsigned number, std::size_t reserve) {
+  const std::string tail = number == 0 ? "" : '-' + std::to_string(number);
+  const std::size_t room = kMaxFileName - std::min(kMaxFileName - 1, tail.size() + reserve);
+  return name.substr(0, number == 0 && reserve == 0 ? kMaxFileName : room) + tail;
+}
+
+Result<void> tag_delivered(int file, const Context& context, const std::string& path) {
+  Context shown = context;
+  auto set = set_tags_attribute(file, encode(shown), path);
+  if (set.is(Code::kAttribute)) {
+    shown.tags.forget_hops();
+    set = set_tags_attribute(file, encode(shown), path);
+  }
+  if (set.is(Code::kAttribute)) {
+    shown.tags = TagSet();
+    set = set_tags_attribute(file, encode(shown), path);
+  }
+  return set.is(Code::kAttribute) && set.error().errnum == ENOTSUP ? Result<void>() : set;
+}
+
+void drop_tags_and_set_mode(int file, const DeliveryStyle& style) {
+  drop_tags_attribute(file);
+  if (style.mode != 0) (void)::fchmod(file, style.mode);
+}
+
+Result<void> apply_mode(const Disk& disk, const std::string& path, const DeliveryStyle& style) {
+  if (style.mode == 0) return {};
+  if (::chmod(disk.absolute(path).c_str(), style.mode) == 0) return {};
+  return system_error(errno, "cannot set the mode of " + path);
+}
+
+Result<void> deliver(const Spool& spool, const std::string& staged, const std::string& companion,
+                     const Context& context) {
+  const Disk& disk = spool.disk();
+  const std::string directory = directory_of(context.to);
+  const std::string basename = basename_of(context.to);
+  const std::string& suffix = context.style.tags_suffix;
+  struct stat ours {};
+  if (!companion.empty()) {
+    auto status = disk.status(companion);
+    if (!status) return status.error();
+    ours = *status;
+  }
+  for (unsigned number = 0; number < kMaxCollisions; ++number) {
+    const std::string final = directory + '/' + numbered_name(basename, number, suffix.size());
+    if (!companion.empty()) {
+      auto linked = disk.link(companion, final + suffix);  // 1
+      if (linked.is(Code::kExists)) {
+        auto there = disk.status(final + suffix);
+        if (!there || there->st_ino != ours.st_ino || there->st_dev != ours.st_dev) continue;
+      } else if (!linked) {
+        return linked;
+      }
+    }
+    auto placed = spool.off(Protection::kNoReplace) ? disk.replace(staged, final) : disk.rename(staged, final);  // 2
+    if (placed) return {};
+    if (!companion.empty()) (void)disk.unlink(final + suffix);  // not our place
+    if (!placed.is(Code::kExists)) return placed;
+  }
+  return too_many(context.to);
+}
+
+Result<void> deliver_far(const Spool& spool, const std::string& staged, const Context& context) {
+  const Disk& disk = spool.disk();
+  const std::string directory = directory_of(context.to);
+  if (spool.forces_inodes()) {
+    MFDATA_TRY(disk.sync(layout::kCommit));  // 0: what leaves the filesystem waits for its commit
+    MFDATA_TRY(disk.sync(staged));
+  }
+  bool done = false;
+  auto place = far_place(disk, context, done);
+  if (!place) return place.error();
+  if (!done) {
+    const std::string hidden = layout::hidden(directory, '.' + context.uid);
+    auto copied = copy_to_hidden(spool, staged, hidden, context);
+    if (!copied) {
+      (void)disk.unlink(hidden);
+      return copied;
+    }
+    auto placed = disk.rename(hidden, *place);  // 4
+    while (placed.is(Code::kExists)) {
+      place = far_place(disk, context, done);
+      if (!place) return place.error();
+      placed = disk.rename(hidden, *place);
+    }
+    if (!placed) {
+      (void)disk.unlink(hidden);
+      return placed;
+    }
+  }
+  if (!context.style.tags_suffix.empty()) MFDATA_TRY(far_companion(disk, *place, context));
+  if (spool.forces_inodes()) MFDATA_TRY(disk.sync(directory));  // 5
+  return disk.unlink(staged);                                    // 6
+}
+
+}  // namespace mfdata

@@ -1,0 +1,360 @@
+#include "libmfdata/settings.hpp"
+
+#include <algorithm>
+#include <boost/filesystem/operations.hpp>
+#include <charconv>
+#include <cstdlib>
+
+#include "libmfdata/config_rules.hpp"
+#include "libmfdata/spool_layout.hpp"
+#include "libmfdata/toml_reader.hpp"
+#include "libmfdata/version.hpp"
+#include "custom_keys.hpp"
+#include "settings_checks.hpp"
+
+namespace fs = boost::filesystem;
+
+namespace mfdata {
+namespace {
+
+void add(Problems& problems, const Location& where, std::string text, std::string hint = "") {
+  problems.push_back({where, std::move(text), std::move(hint)});
+}
+
+// Reads one layer if it is there, checks it, and adds it to the stack.
+void read_layer(const fs::path& path, ConfigFile kind, bool required, std::vector<ConfigValue>& layers, Problems& problems) {
+  auto value = read_toml(path.string());
+  if (!value) {
+    if (value.is(Code::kGone) && !required) return;
+    return add(problems, Location{}, value.error().text);
+  }
+  check_rules(*value, kind, problems);
+  layers.push_back(std::move(*value));
+}
+
+constexpr double kListedQuiet_s = 5;  // of a file that no event told of, where a rename makes it complete
+
+Readiness readiness(const std::string& text) {
+  if (text == "rename") return {Readiness::Kind::kRename, kListedQuiet_s};
+  if (text.starts_with("quiet:")) return {Readiness::Kind::kQuiet, duration_seconds(ConfigValue(text.substr(6))).value_or(0)};
+  return {};
+}
+
+Reserve reserve(const SectionReader& data, const char* key) {
+  const ConfigValue* raw = data.raw(key);
+  const ConfigValue value = raw ? *raw : ConfigValue(std::string("5%"));
+  if (value.kind() == ConfigValue::Kind::kString && value.string().ends_with('%')) {
+    return {std::strtod(value.string().c_str(), nullptr) / 100, 0};
+  }
+  return {-1, size_bytes(value).value_or(0)};
+}
+
+// `{home}` in a setting of the loader itself.
+std::string with_home(std::string text, const Home& home) {
+  const std::size_t at = text.find("{home}");
+  if (at != std::string::npos) text.replace(at, 6, home.root.string());
+  return text;
+}
+
+GeneralSettings general_settings(const ConfigValue& tree, const std::string& config_name, const Home& home) {
+  const auto section = [&](const char* name) { return SectionReader(ConfigFile::kMfdata, name, tree.find(name)); };
+  const SectionReader data = section("data"), loader = section("loader"), log = section("log");
+  GeneralSettings general;
+  general.config_name = config_name;
+  general.require_signatures = section("mfdata").flag("require_signatures");
+  general.postinstall_timeout_s = section("mfdata").seconds("postinstall_timeout");
+  general.data_dir = with_home(data.text("dir"), home);
+  if (!general.data_dir.starts_with('/')) general.data_dir = (home.root / general.data_dir).string();
+  general.entry_step = data.text("entry_step");
+  general.entry_where = data.where("entry_step");
+  if (auto level = parse_durability(data.text("durability"))) general.durability = *level;
+  general.defaults = {"", readiness(data.text("ready")), data.strings("ignore")};
+  if (const ConfigValue* watch = data.raw("watch")) {
+    for (const auto& [directory, keys] : watch->table()) {
+      WatchSettings settings = general.defaults;
+      settings.directory = directory;
+      const SectionReader reader(ConfigFile::kMfdata, "data.watch.*", &keys);
+      if (reader.raw("ready")) settings.ready = readiness(reader.text("ready"));
+      if (reader.raw("ignore")) settings.ignore = reader.strings("ignore");
+      general.watches.push_back(std::move(settings));
+    }
+  }
+  general.max_file_size = data.bytes("max_file_size");
+  general.rescan_interval_s = data.seconds("rescan_interval");
+  general.lifetimes = {data.seconds("trash_max_lifetime"), data.seconds("tmp_max_lifetime"), data.seconds("backlog_max_lifetime")};
+  general.min_free_space = reserve(data, "min_free_space");
+  general.min_free_inodes = reserve(data, "min_free_inodes");
+  general.max_crashes = static_cast<unsigned>(loader.integer("max_crashes"));
+  general.predicate_timeout_s = loader.seconds("predicate_timeout");
+  general.step_limit = static_cast<std::uint64_t>(loader.integer("step_limit"));
+  general.max_queued = static_cast<std::uint64_t>(loader.integer("max_queued"));
+  general.log_level = log.text("level");
+  general.log_json = log.text("format") == "json";
+  general.log_directory = with_home(log.text("directory"), home);
+  general.rotate_size = log.bytes("rotate_size");
+  general.rotate_keep = static_cast<unsigned>(log.integer("rotate_keep"));
+  general.metrics_listen = section("metrics").text("listen");
+  return general;
+}
+
+StepSettings step_settings(const std::string& plugin, const std::string& name, const ConfigValue& keys) {
+  const SectionReader step(ConfigFile::kPlugin, "step.*", &keys);
+  StepSettings settings;
+  settings.where = keys.where();
+  settings.plugin = plugin;
+  settings.name = name;
+  settings.component = step.text("component").empty() ? name : step.text("component");
+  settings.debug = step.flag("debug");
+  settings.numprocesses = static_cast<unsigned>(step.integer("numprocesses"));
+  if (settings.debug) settings.numprocesses = std::min(settings.numprocesses, 1U);
+  settings.watched_directories = step.strings("watched_directories");
+  settings.timeout_s = step.seconds("timeout");
+  settings.max_age_s = settings.debug ? 0 : step.seconds("max_age");
+  settings.max_queue = static_cast<std::uint64_t>(step.integer("max_queue"));
+  settings.limits = {step.bytes("rlimit_as"), static_cast<std::uint64_t>(step.integer("rlimit_nofile")), step.bytes("rlimit_stack"),
+                     step.bytes("rlimit_fsize")};
+  const std::string policy = step.text("failure_policy");
+  settings.failure_policy = policy == "delete" ? FailurePolicy::kDelete : policy == "move" ? FailurePolicy::kMove : FailurePolicy::kKeep;
+  settings.failure_target = step.text("failure_policy_move_dest_dir");
+  settings.keep_unmatched = step.text("unmatched_policy") == "keep";
+  settings.retry = {static_cast<std::uint64_t>(step.integer("retry_total")), step.seconds("retry_min_wait"), step.seconds("retry_max_wait"),
+                    step.seconds("retry_backoff")};
+  settings.batch_max_size = static_cast<unsigned>(step.integer("max_size"));
+  settings.batch_max_wait_s = step.seconds("max_wait");
+  settings.log_level = settings.debug ? "debug" : step.text("log_level");
+  return settings;
+}
+
+StepSettings listener_settings(const std::string& plugin, const std::string& name, const ConfigValue& keys) {
+  const SectionReader reader(ConfigFile::kPlugin, "listener.*", &keys);
+  StepSettings settings;
+  settings.kind = WorkerKind::kListener;
+  settings.plugin = plugin;
+  settings.name = name;
+  settings.component = reader.text("component").empty() ? name : reader.text("component");
+  settings.numprocesses = static_cast<unsigned>(reader.integer("numprocesses"));
+  settings.max_age_s = reader.seconds("max_age");
+  settings.limits = {reader.bytes("rlimit_as"), static_cast<std::uint64_t>(reader.integer("rlimit_nofile")), reader.bytes("rlimit_stack"),
+                     reader.bytes("rlimit_fsize")};
+  settings.log_level = reader.text("log_level");
+  return settings;
+}
+
+// The members of a merged, checked plugin tree. `installed_as` wins over the name in it (install --new-name).
+PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folder, const std::string& installed_as, Problems& problems) {
+  PluginSettings plugin;
+  plugin.directory = folder;
+  const ConfigValue* head = tree.find("plugin");
+  const Location where{folder + "/plugin.toml", 0, 0, ""};
+  for (const char* key : {"name", "version", "library"}) {
+    const ConfigValue* value = head ? head->find(key) : nullptr;
+    if (!value) add(problems, head ? head->where() : where, std::string("[plugin] ") + key + " is missing");
+  }
+  if (!problems.empty()) return plugin;
+  const std::string library = head->find("library")->string();
+  if (library.starts_with('/') || fs::path(library).lexically_normal().string().starts_with("..")) {
+    add(problems, head->find("library")->where(), "library is a file of the plugin's folder, not \"" + library + '"');
+  }
+  const SectionReader reader(ConfigFile::kPlugin, "plugin", head);
+  plugin.name = installed_as.empty() ? reader.text("name") : installed_as;
+  plugin.version = reader.text("version");
+  plugin.summary = reader.text("summary");
+  plugin.license = reader.text("license");
+  plugin.maintainer = reader.text("maintainer");
+  plugin.url = reader.text("url");
+  plugin.library = (fs::path(folder) / reader.text("library")).string();
+  if (!valid_plugin_name(plugin.name)) {
+    add(problems, reader.where("name"), "bad plugin name \"" + plugin.name + "\": A-Z a-z 0-9 _ - are allowed, and it may not be reserved");
+  }
+  if (!valid_version(plugin.version)) {
+    add(problems, reader.where("version"), "bad version \"" + plugin.version + "\": letters, digits and . + - _ ~ are allowed, at most 64");
+  }
+  for (const auto& [kind, make] : {std::pair("step", &step_settings), std::pair("listener", &listener_settings)}) {
+    const ConfigValue* all = tree.find(kind);
+    if (!all) continue;
+    for (const auto& [name, keys] : all->table()) {
+      if (!valid_step_name(name)) {
+        add(problems, keys.where(), "bad name \"" + name + "\" of a " + kind + ": A-Z a-z 0-9 _ are allowed, and not \"..._reinject\"");
+      }
+      const bool taken =
+          std::any_of(plugin.steps.begin(), plugin.steps.end(), [&name = name](const StepSettings& step) { return step.name == name; });
+      if (taken) add(problems, keys.where(), "there is a step \"" + name + "\" already: a listener needs a name of its own");
+      plugin.steps.push_back(make(plugin.name, name, keys));
+    }
+  }
+  plugin.rules = switch_rules(plugin.name, tree, plugin.rule_problems);
+  plugin.target_keys = target_keys(tree);
+  if (const ConfigValue* custom = tree.find("custom")) plugin.custom = *custom;
+  apply_schema(tree, plugin.custom, problems);
+  return plugin;
+}
+
+// "incoming/" and "./incoming" are "incoming"; the spool's own directories are nobody's entrance.
+std::string normalised(std::string directory, const std::string& data_dir) {
+  directory = fs::path(directory).lexically_normal().string();
+  while (directory.size() > 1 && (directory.ends_with('/') || directory.ends_with("/."))) directory.resize(directory.rfind('/'));
+  return directory.starts_with(data_dir + '/') ? directory.substr(data_dir.size() + 1) : directory;
+}
+
+using Names = std::vector<std::pair<std::string, std::string>>;
+
+// What {NAME} stands for in the values of a plugin; of a step (dotted) or, empty, of none.
+Names names_of(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step) {
+  const std::string& data_dir = settings.general.data_dir;
+  return {{"home", home.root.string()},
+          {"data_dir", data_dir},
+          {"plugin_dir", plugin.directory},
+          {"plugin_name", plugin.name},
+          {"step_dir", step.empty() ? data_dir : data_dir + '/' + layout::step_directory(step)}};
+}
+
+std::string substituted(const std::string& text, const Names& names, const Location& where, Problems& problems) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t close = text[i] == '{' ? text.find('}', i) : std::string::npos;
+    if (close == std::string::npos) {
+      out += text[i++];
+      continue;
+    }
+    const std::string word = text.substr(i + 1, close - i - 1);
+    const auto known = std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.first == word; });
+    i = close + 1;
+    if (known != names.end()) {
+      out += known->second;
+    } else if (word.starts_with("file:")) {
+      auto content = small_file(word.substr(5));
+      if (!content) add(problems, where, "cannot read the secret of {" + word + '}');
+      if (content && content->ends_with('\n')) content->pop_back();
+      out += content.value_or("");
+    } else if (word.starts_with("env:")) {
+      const char* value = std::getenv(word.c_str() + 4);
+      if (!value) add(problems, where, "the environment has no variable for {" + word + '}');
+      out += value ? value : "";
+    } else {
+      out += '{' + word + '}';
+    }
+  }
+  return out;
+}
+
+void resolve_directories(Settings& settings, const Home& home, Problems& problems) {
+  const Names general = {{"home", home.root.string()}, {"data_dir", settings.general.data_dir}};
+  for (WatchSettings& watch : settings.general.watches) {
+    watch.directory = normalised(substituted(watch.directory, general, {}, problems), settings.general.data_dir);
+  }
+  for (PluginSettings& plugin : settings.plugins) {
+    for (StepSettings& step : plugin.steps) {
+      const Names names = names_of(plugin, settings, home, step.dotted());
+      step.failure_target = substituted(step.failure_target, names, step.where, problems);
+      for (std::string& directory : step.watched_directories) {
+        directory = normalised(substituted(directory, names, step.where, problems), settings.general.data_dir);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const PluginSettings* Settings::find_plugin(const std::string& name) const {
+  for (const PluginSettings& plugin : plugins) {
+    if (plugin.name == name) return &plugin;
+  }
+  return nullptr;
+}
+
+const StepSettings* Settings::find_step(const std::string& slashed) const {
+  for (const PluginSettings& plugin : plugins) {
+    for (const StepSettings& step : plugin.steps) {
+      if (step.kind == WorkerKind::kStep && step.slashed() == slashed) return &step;
+    }
+  }
+  return nullptr;
+}
+
+static fs::path layer_of_administrator(const Home& home) { return home.administrator.empty() ? administrator_directory() : home.administrator; }
+
+GeneralSettings load_general_settings(const Home& home, Problems& problems) {
+  std::vector<ConfigValue> layers;
+  read_layer(home.configuration(), ConfigFile::kMfdata, false, layers, problems);
+  read_layer(layer_of_administrator(home) / "mfdata.toml", ConfigFile::kMfdata, false, layers, problems);
+  if (!problems.empty()) layers.clear();  // the plugins are checked all the same
+  const ConfigValue plain = merge_layers(layers, "");
+  const SectionReader names(ConfigFile::kMfdata, "mfdata", plain.find("mfdata"));
+  const char* variable = std::getenv("MFDATA_CONFIG");
+  const std::string config_name = variable && *variable ? variable : names.text("config_name");
+  return general_settings(merge_layers(layers, config_name), config_name, home);
+}
+
+// By name, as installed; `as_if`: but one of them.
+static std::vector<PluginFolder> plugin_folders(const Home& home, const PluginFolder* as_if, Problems& problems) {
+  std::vector<PluginFolder> all;
+  if (as_if) all.push_back(*as_if);
+  for (const std::string& name : installed_plugins(home)) {
+    if (as_if && name == as_if->name) continue;
+    boost::system::error_code code;
+    const std::string folder = fs::canonical(home.current(name), code).string();
+    if (!code) all.push_back({name, folder});
+    if (code)
+      add(problems, Location{},
+          home.current(name).string() + " points to nothing: install the plugin again, or remove it (mfdata-plugin remove " + name + ')');
+  }
+  std::sort(all.begin(), all.end(), [](const PluginFolder& a, const PluginFolder& b) { return a.name < b.name; });
+  return all;
+}
+
+static Settings load_each(const Home& home, const PluginFolder* as_if, Problems& problems) {
+  Settings settings;
+  settings.general = load_general_settings(home, problems);
+  for (const auto& [name, folder] : plugin_folders(home, as_if, problems)) {
+    std::vector<ConfigValue> plugin_layers;
+    Problems own;
+    read_layer(folder + "/plugin.toml", ConfigFile::kPlugin, true, plugin_layers, own);
+    read_layer(home.override_of(name), ConfigFile::kPlugin, false, plugin_layers, own);
+    read_layer(layer_of_administrator(home) / "plugins.d" / (name + ".toml"), ConfigFile::kPlugin, false, plugin_layers, own);
+    if (own.empty()) check_custom_keys(plugin_layers, own);
+    if (own.empty()) settings.plugins.push_back(plugin_settings(merge_layers(plugin_layers, settings.general.config_name), folder, name, own));
+    problems.insert(problems.end(), own.begin(), own.end());
+  }
+  resolve_directories(settings, home, problems);
+  return settings;
+}
+
+Settings load_settings_alone(const Home& home, Problems& problems) { return load_each(home, nullptr, problems); }
+
+Settings load_settings(const Home& home, Problems& problems, const PluginFolder* as_if) {
+  Settings settings = load_each(home, as_if, problems);
+  if (problems.empty()) check_together(settings, home, problems);
+  return settings;
+}
+
+PluginSettings load_plugin_folder(const std::string& folder, Problems& problems) {
+  std::vector<ConfigValue> layers;
+  read_layer(fs::path(folder) / "plugin.toml", ConfigFile::kPlugin, true, layers, problems);
+  if (!problems.empty()) return {};
+  PluginSettings plugin = plugin_settings(merge_layers(layers, ""), folder, "", problems);
+  problems.insert(problems.end(), plugin.rule_problems.begin(), plugin.rule_problems.end());
+  return plugin;
+}
+
+void substitute(ConfigValue& value, const std::vector<std::pair<std::string, std::string>>& names, Problems& problems) {
+  switch (value.kind()) {
+    case ConfigValue::Kind::kTable:
+      for (auto& member : value.table()) substitute(member.second, names, problems);
+      break;
+    case ConfigValue::Kind::kArray:
+      for (ConfigValue& element : value.array()) substitute(element, names, problems);
+      break;
+    case ConfigValue::Kind::kString: value.string() = substituted(value.string(), names, value.where(), problems); break;
+    case ConfigValue::Kind::kInteger:
+    case ConfigValue::Kind::kReal:
+    case ConfigValue::Kind::kBool: break;
+  }
+}
+
+ConfigValue resolved_custom(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step, Problems& problems) {
+  ConfigValue custom = plugin.custom;
+  substitute(custom, names_of(plugin, settings, home, step), problems);
+  return custom;
+}
+
+}  // namespace mfdata

@@ -1,0 +1,359 @@
+#include "loader.hpp"
+
+#include <signal.h>
+
+#include <algorithm>
+
+#include "free_space.hpp"
+#include "libmfdata/clock.hpp"
+
+namespace mfdata {
+namespace {
+
+using wire::Outcome;
+
+constexpr std::size_t kMaxRefusals = 10'000;
+constexpr std::size_t kMaxForeign = 10'000;
+constexpr std::uint32_t kRetryAfterMs = 1000;
+
+}  // namespace
+
+Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
+               std::string worker_program, bool recover_first, std::set<std::string> recovered)
+    : loop_(loop),
+      home_(home),
+      settings_(std::make_shared<const Settings>(std::move(settings))),
+      spool_(spool),
+      log_(log),
+      metrics_(metrics),
+      worker_program_(std::move(worker_program)),
+      schedule_(std::make_unique<Schedule>()),
+      waiting_(std::make_unique<WaitingRoom>(spool_.disk(), settings_->general.max_queued)),
+      watcher_(std::make_unique<SpoolWatcher>(loop_, spool_.disk(), settings_->general.max_queued, taker())),
+      pool_(std::make_unique<WorkerPool>(loop_, worker_program_, pool_owner())),
+      recover_first_(recover_first),
+      recovered_(std::move(recovered)) {}
+
+SpoolWatcher::Taker Loader::taker() {
+  SpoolWatcher::Taker taker;
+  taker.offer = [this](std::size_t source, std::string name) { return offer(source, std::move(name)); };
+  taker.forget = [this](std::size_t source) {
+    if (sources_[source].takers.empty()) return;
+    if (sources_[source].kind == SourceKind::kWaiting) return waiting_->forget(sources_[source].takers[0].first);
+    for (const auto& [step, number] : sources_[source].takers) schedule_->forget(step, number);
+  };
+  taker.has_room = [this](std::size_t source) {
+    if (sources_[source].takers.empty()) return false;
+    if (sources_[source].kind == SourceKind::kWaiting) return waiting_->has_room(sources_[source].takers[0].first);
+    return std::any_of(sources_[source].takers.begin(), sources_[source].takers.end(),
+                       [&](const auto& taker) { return schedule_->has_room(taker.first); });
+  };
+  taker.warn = [this](const std::string& text) { log_.write(Level::kWarning, text); };
+  taker.overflow = [this] {
+    metrics_.overflow();
+    log_.write(Level::kWarning, "the kernel's event queue overflowed: all directories are listed again");
+  };
+  return taker;
+}
+
+bool Loader::offer(std::size_t index, std::string name) {
+  const Source& source = sources_[index];
+  if (source.takers.empty()) return true;
+  if (source.kind == SourceKind::kWaiting) return waiting_->offer(source.takers[0].first, name, real_ms());
+  // Always the same one for a name: two steps must not accept one file at the same time.
+  const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
+  if (source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) return true;
+  if (source.kind == SourceKind::kWatched && !foreign_.empty() && foreign_.contains({source.path, name})) return true;
+  Lane lane = Lane::kArrival;
+  if (source.kind == SourceKind::kStep) lane = name.find('~') != std::string::npos && SpoolName::parse(name) ? Lane::kCrashed : Lane::kHop;
+  const bool alone = lane == Lane::kHop && !recovered_.empty() && recovered_.contains(name.substr(0, kUidLength));
+  return schedule_->offer(taker->first, lane, taker->second, std::move(name), alone);
+}
+
+WorkerPool::Owner Loader::pool_owner() {
+  WorkerPool::Owner owner;
+  owner.ready = [this](WorkerId worker, std::size_t step, std::size_t batch) {
+    if (steps_[step].settings->kind == WorkerKind::kStep) schedule_->worker_ready(worker, step, batch);
+    log_.write(Level::kDebug, steps_[step].settings->slashed() + ": a worker is ready, version " + steps_[step].plugin->version);
+  };
+  owner.results = [this](WorkerId worker, std::size_t step, wire::Results results, const Targets& targets) {
+    take_results(worker, step, results, targets);
+  };
+  owner.draining = [this](WorkerId worker) { schedule_->worker_draining(worker); };
+  owner.gone = [this](WorkerId worker) { schedule_->worker_gone(worker); };
+  owner.suspended = [this](std::size_t step) { return schedule_->mood(step) == Schedule::Mood::kSuspended; };
+  owner.settled = [this](std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files) {
+    settled(step, version, files);
+  };
+  owner.succeeded = [this](std::size_t step) { schedule_->succeeded(step); };
+  owner.orphans_live = [this](std::size_t step, unsigned slot) { return rolls_commit_of({steps_[step].settings->dotted(), slot}) || kill_strangers(); };
+  owner.metrics = [this](std::size_t step, const wire::Metrics& metrics) {
+    for (const wire::MetricDelta& delta : metrics.deltas) metrics_.plugin_metric(steps_[step].plugin->name, delta);
+  };
+  owner.output = [this](std::size_t step, const std::string& lines) { log_.write_output(steps_[step].settings->dotted(), lines); };
+  owner.exited = [this](std::size_t step, const std::string& version, const std::string& reason, bool crash) {
+    const StepSettings& settings = *steps_[step].settings;
+    metrics_.worker_exit(settings.plugin, settings.name, reason.substr(0, reason.find(':')));
+    if (crash) log_.write(Level::kError, settings.slashed() + ": a worker of version " + version + " died: " + reason);
+    const std::string failure = pool_->last_failure(step);
+    if (!failure.empty()) log_.write(Level::kError, settings.slashed() + " does not start: " + failure);
+  };
+  owner.warn = [this](const std::string& text) { log_.write(Level::kWarning, text); };
+  return owner;
+}
+
+Result<void> Loader::start(unsigned generation, const std::string& problem) {
+  generation_ = generation;
+  configuration_problem_ = problem;
+  if (!problem.empty()) log_.write(Level::kError, problem);
+  if (!problem.empty()) metrics_.config_error();
+  metrics_.set_config_generation(generation);
+  MFDATA_TRY(listen_to_commands());
+  started_ns_ = EventLoop::now_ns();
+  on_child_ = loop_.on_signal(SIGCHLD, [this] { reap_children(); });
+  on_term_ = loop_.on_signal(SIGTERM, [this] { stop(); });
+  on_int_ = loop_.on_signal(SIGINT, [this] { stop(); });
+  on_hangup_ = loop_.on_signal(SIGHUP, [this] { (void)reload(); });
+  tick_timer_ = loop_.timer([this] { tick(); });
+  loop_.after_each([this] { dispatch(); });
+  recall();
+  MFDATA_TRY(take_up(settings_));
+  running_ = true;
+  next_rescan_ns_ = started_ns_ + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9);
+  tick();
+  return {};
+}
+
+// A full disk keeps nobody from treating files: the socket comes with the room.
+Result<void> Loader::listen_to_commands() {
+  auto control = ControlServer::listen(loop_, home_.control_socket().string(), [this](const std::string& request) { return answer(request); });
+  if (control) control_ = std::move(*control);
+  if (control.is(Code::kNoSpace) && !running_) log_.write(Level::kWarning, "no command reaches this loader until there is room: " + control.error().text);
+  return control || control.is(Code::kNoSpace) ? Result<void>() : control.error();
+}
+
+void Loader::stop() {
+  next_settings_.reset();
+  if (!stopping_) log_.write(Level::kInfo, "stopping: files in hand are finished, nothing new is begun");
+  stopping_ = true;
+  pool_->stop_all();
+  if (chore_) chore_->stop(EventLoop::now_ns());
+  rearm(EventLoop::now_ns());
+}
+
+// ---- results
+
+void Loader::take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets) {
+  const std::int64_t now = EventLoop::now_ns();
+  for (const wire::Done& done : results.done) {
+    const bool was_paused = schedule_->mood(step) != Schedule::Mood::kRunning;
+    const auto finished = schedule_->finished(worker, done, now);
+    if (finished && finished->alone) recovered_.erase(finished->name.substr(0, kUidLength));
+    take_done(step, done, targets, finished ? finished->name : "", finished ? finished->source : wire::kStepSource, was_paused);
+  }
+}
+
+void Loader::take_done(std::size_t index, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source,
+                       bool was_paused) {
+  const Step& step = steps_[index];
+  const StepSettings& settings = *step.settings;
+  const std::string& from = source < step.sources.size() ? step.sources[source] : step.sources[0];
+  metrics_.file_done(settings.plugin, settings.name, done, source != wire::kStepSource, from);
+  for (const std::uint16_t target : done.routed) {
+    if (target < targets.size()) metrics_.routed(settings.slashed(), targets[target]);
+  }
+  trash_files_ += done.trashed;
+  if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
+  const std::int64_t now = EventLoop::now_ns();
+  switch (done.outcome) {
+    case Outcome::kOk: ++files_done_; break;
+    case Outcome::kRefused: refuse(index, source, name, done.reason); break;
+    case Outcome::kForeign:
+      if (foreign_.size() < kMaxForeign && !name.empty() && takes(index, from)) foreign_.try_emplace({from, name}, ForeignArrival{index, -1, 0, now});
+      break;
+    case Outcome::kNoSpace:
+    case Outcome::kError:
+      if (was_paused) break;  // names that were sent ahead bring the same news
+      log_.write(Level::kError, settings.slashed() +
+                                    (done.outcome == Outcome::kNoSpace ? ": no space left, the step waits for room: " : ": the step waits: ") +
+                                    done.reason);
+      break;
+    case Outcome::kFailed:
+    case Outcome::kRetried:
+    case Outcome::kSettled:
+      log_.write_step(settings.dotted(), Level::kWarning,
+                      (name.empty() ? "a file" : name) +
+                          (done.trashed                        ? " went to trash: "
+                           : done.outcome == Outcome::kRetried ? " waits for another attempt: "
+                                                               : ": ") +
+                          done.reason);
+      break;
+    case Outcome::kSkipped:
+    case Outcome::kCancelled:
+    case Outcome::kGone:
+    case Outcome::kBusy:
+    case Outcome::kRevoked:
+    case Outcome::kCount: break;
+  }
+}
+
+// At level debug: one line for each result, so that a file's way can be followed.
+void Loader::log_done(const StepSettings& settings, const wire::Done& done, const Targets& targets, const std::string& name) {
+  const char* word = wire::result_word(done.outcome);
+  if (!word) return;
+  std::string line = settings.slashed() + ": " + (name.empty() ? "a file" : name) + ": " + word;
+  for (std::size_t i = 0; i < done.routed.size(); ++i) {
+    if (done.routed[i] < targets.size()) line += (i == 0 ? " -> " : ", ") + targets[done.routed[i]];
+  }
+  log_.write(Level::kDebug, line + (done.reason.empty() ? "" : ": " + done.reason));
+}
+
+// Stays where it is; logged and counted once for each inode.
+void Loader::refuse(std::size_t index, std::uint16_t source, const std::string& name, const std::string& reason) {
+  const std::string& directory = steps_[index].sources[source < steps_[index].sources.size() ? source : 0];
+  const std::string path = directory + '/' + name;
+  auto status = spool_.disk().status(path);
+  if (!status) return;
+  const auto known = refusals_.find(path);
+  if (known != refusals_.end() && known->second.inode == status->st_ino) return;
+  if (refusals_.size() >= kMaxRefusals) refusals_.erase(refusals_.begin());
+  refusals_[path] = {status->st_ino, status->st_nlink, reason};
+  metrics_.refused(directory, reason.find("hard link") != std::string::npos ? "it has several hard links"
+                                                                            : reason.substr(0, reason.find_first_of(",:0123456789")));
+  log_.write(Level::kWarning, "refused " + path + ": " + reason);
+}
+
+// The inode that stands there was refused already: a listing does not ask again.
+bool Loader::refused_before(const std::string& path) const {
+  const auto known = refusals_.find(path);
+  if (known == refusals_.end()) return false;
+  auto status = spool_.disk().status(path);
+  return status && status->st_ino == known->second.inode && status->st_nlink == known->second.links;
+}
+
+void Loader::forget_refusals() {
+  std::erase_if(refusals_, [&](const auto& refusal) { return !refused_before(refusal.first); });
+}
+
+// What a dead worker had in its hands: one crash, whatever their number.
+void Loader::settled(std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files) {
+  const StepSettings& settings = *steps_[step].settings;
+  const wire::SettledFile* charged = nullptr;
+  for (const wire::SettledFile& file : files) {
+    if (file.crashes > 0) charged = &file;
+    if (!file.trashed) continue;
+    ++trash_files_;
+    log_.write(Level::kError, settings.slashed() + ": " + file.uid + " went to trash: " + file.what);
+    wire::Done done;
+    done.outcome = Outcome::kFailed;
+    done.trashed = true;
+    metrics_.file_done(settings.plugin, settings.name, done, false, "");
+  }
+  const bool suspended = schedule_->mood(step) == Schedule::Mood::kSuspended;
+  if (!charged && (!suspended || files.empty())) return;
+  if (version != steps_[step].plugin->version || steps_[step].retired) return;  // it has been replaced since
+  if (schedule_->crashed(step, charged ? charged->uid : files.front().uid, EventLoop::now_ns())) {
+    log_.write(Level::kError, settings.slashed() + " is suspended: five crashes in a row on different files. Suspect: version " + version +
+                                  " of the plugin " + settings.plugin +
+                                  ". It is probed with one file after 1, 2, 4 .. 60 s; to go back: mfdata-plugin rollback " + settings.plugin);
+  }
+}
+
+// ---- work
+
+void Loader::dispatch() {
+  const std::int64_t now = EventLoop::now_ns();
+  if (!stopping_) {
+    for (const Schedule::Dispatch& dispatch : schedule_->decide(now)) {
+      if (pool_->send(dispatch.worker, wire::Jobs{dispatch.jobs})) continue;
+      for (const wire::JobName& job : dispatch.jobs) {  // did not fit into the channel: later
+        wire::Done revoked;
+        revoked.id = job.id;
+        revoked.outcome = Outcome::kRevoked;
+        schedule_->finished(dispatch.worker, revoked, now);
+      }
+    }
+    if (const auto hoarder = schedule_->hoarder(now)) {
+      const std::uint32_t in_hand = pool_->revoke(*hoarder, schedule_->last_id(*hoarder));
+      schedule_->revoked(*hoarder, in_hand);
+    }
+  }
+  rearm(now);
+}
+
+void Loader::rearm(std::int64_t now) {
+  std::int64_t next = next_second_ns_;
+  if (schedule_->any_in_flight() || stopping_) next = std::min(next, now + 100 * kMillisecond);
+  if (const auto wakeup = schedule_->next_wakeup(now)) next = std::min(next, std::max(*wakeup, now + kMillisecond));
+  if (const std::int64_t due = waiting_->next_due_ms(); due >= 0) {
+    next = std::min(next, now + std::max<std::int64_t>(1, due - real_ms()) * kMillisecond);
+  }
+  if (armed_ns_ != 0 && armed_ns_ <= next) return;  // a tick too early costs less than a system call for each event
+  armed_ns_ = next;
+  loop_.arm(tick_timer_, next);
+}
+
+void Loader::tick() {
+  const std::int64_t now = EventLoop::now_ns();
+  armed_ns_ = 0;
+  metrics_.turned(now);
+  pool_->tick(now);
+  if (auto moved = waiting_->move_due(real_ms()); !moved) log_.write(Level::kWarning, "a retry waits 10 s more: " + moved.error().text);
+  if (now >= next_second_ns_) {
+    next_second_ns_ = now + kSecond;
+    if (!control_) (void)listen_to_commands();
+    check_pressure();
+    next_chore();
+    kill_strangers();
+    watch_developed();
+    watcher_->tick(now);
+    enter_sources();
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+      if (steps_[step].retired) continue;
+      const StepSettings& settings = *steps_[step].settings;
+      metrics_.set_queue(settings.plugin, settings.name, static_cast<double>(schedule_->queued(step) + schedule_->in_flight(step)));
+      const auto oldest = SpoolName::parse(schedule_->oldest(step));
+      metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(real_ms() - uid_time_ms(oldest->uid)) / 1000 : 0);
+      for (const auto& [state, name] : {std::pair(WorkerPool::State::kStarting, "starting"), std::pair(WorkerPool::State::kReady, "ready"),
+                                        std::pair(WorkerPool::State::kStopping, "stopping"), std::pair(WorkerPool::State::kReaping, "reaping")}) {
+        metrics_.set_workers(settings.plugin, settings.name, name, pool_->count(step, state));
+      }
+    }
+  }
+  if (now >= next_rescan_ns_) {
+    next_rescan_ns_ = now + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9);
+    forget_refusals();
+    watcher_->rescan();
+    strays_due_ = accepts_left_ = true;
+  }
+  metrics_.set_trash_files(static_cast<double>(trash_files_));
+  if (stopping_ && pool_->all_stopped() && !chore_) return loop_.stop();
+  rearm(now);
+}
+
+// Back-pressure acts at the entrances only: cycles inside the spool must drain.
+void Loader::check_pressure() {
+  bool over = false;
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const std::uint64_t limit = steps_[step].settings->max_queue;
+    over = over || (!steps_[step].retired && limit > 0 && schedule_->backlog(step) > limit);
+  }
+  const GeneralSettings& general = settings_->general;
+  const bool full = !has_free_space(general.data_dir, general.min_free_space, general.min_free_inodes);
+  if (full != no_space_) {
+    log_.write(full ? Level::kError : Level::kInfo,
+               full ? "less than min_free_space or min_free_inodes is left: nothing new is accepted until there is room"
+                    : "there is room again: arrivals are accepted");
+  }
+  if (no_space_ && !full) watcher_->rescan();  // what was turned away for want of room
+  if (over != under_pressure_ && !full) {
+    log_.write(Level::kInfo,
+               over ? "a queue is over its max_queue: the entrances are closed" : "the queues are below max_queue: the entrances are open");
+  }
+  no_space_ = full;
+  under_pressure_ = over;
+  schedule_->close_entrances(full || over);
+  pool_->set_pressure(full ? 2 : over ? 1 : 0, kRetryAfterMs);
+}
+
+}  // namespace mfdata

@@ -1,0 +1,180 @@
+// The loader's policy: what its parts tell each other. Owns the parts, in dependency order; makes no system call on
+// files but the moves of the waiting room.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "chore.hpp"
+#include "control_server.hpp"
+#include "event_loop.hpp"
+#include "libmfdata/settings.hpp"
+#include "loader_log.hpp"
+#include "loader_metrics.hpp"
+#include "schedule.hpp"
+#include "spool_watcher.hpp"
+#include "waiting_room.hpp"
+#include "worker_pool.hpp"
+
+namespace mfdata {
+
+// The directories that must be there before anything runs; senders write into watched ones.
+Result<void> prepare_directories(const Spool& spool, const Settings& settings);
+
+class Loader {
+ public:
+  // `recover_first`: the recovery at the start met problems; slots are recovered again before they are used. `recovered`: uids
+  // of files that were in hand when the loader ended: one of them may be the reason, so each runs alone.
+  Loader(EventLoop& loop, const Home& home, Settings settings, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics, std::string worker_program,
+         bool recover_first, std::set<std::string> recovered);
+
+  // `generation`: how often a configuration was taken up; `problem`: what was not.
+  Result<void> start(unsigned generation, const std::string& problem);
+  unsigned generation() const { return generation_; }
+  const Settings& settings() const { return *settings_; }  // in force
+  // After the loop has ended: the settings that the next loader runs with, when it ended for them.
+  std::optional<Settings> take_next_settings() { return std::exchange(next_settings_, std::nullopt); }
+  // Of all steps there were since it started.
+  std::vector<std::pair<std::string, std::string>> plugins_and_steps() const;
+  void stop();                                     // finish what is in hand, then end the loop
+  std::string answer(const std::string& request);  // of the control socket
+
+ private:
+  static constexpr std::size_t kNoStep = static_cast<std::size_t>(-1);  // of a chore for all of them
+  enum class SourceKind { kStep, kWaiting, kWatched };
+  using Taker = std::pair<std::size_t, std::uint16_t>;  // a step, and the number that the source has in its workers' list
+  struct Source {
+    SourceKind kind = SourceKind::kStep;
+    std::string path;
+    std::vector<Taker> takers;               // the steps that take its files
+    std::optional<std::vector<Taker>> next;  // that take them once those that left have finished what they hold
+    std::vector<Taker> left;
+  };
+  struct Step {
+    std::shared_ptr<const Settings> of;  // where the two are
+    const StepSettings* settings = nullptr;
+    const PluginSettings* plugin = nullptr;
+    std::vector<std::string> sources;  // as its workers know them; only ever more
+    bool retired = false;              // it is in the configuration no more
+  };
+  struct Refusal {
+    std::uint64_t inode = 0;
+    std::uint64_t links = 0;
+    std::string reason;
+  };
+  struct ForeignArrival {
+    std::size_t step = 0;
+    std::int64_t size = -1, changed_ns = 0, since_ns = 0;
+  };
+
+  // The configuration as it is on disk now. With any problem the old one stays in force. Steps that it touches begin anew,
+  // each after the file in hand, the others do not notice. What concerns the loader itself ends the loop, for one that is
+  // made anew.
+  std::string reload();
+  void watch_developed();
+
+  Result<void> listen_to_commands();
+  // At the start and at each reload; an error: nothing has changed.
+  Result<void> take_up(std::shared_ptr<const Settings> settings);
+  void take_up_steps();
+  void take_up_watches();
+  void retire(std::size_t step);
+  bool changes_a_kind(const Settings& fresh) const;
+  std::size_t set_source(SourceKind kind, WatchedSource watched, const std::vector<std::size_t>& steps);
+  void leave_source(std::size_t source);
+  bool takes(std::size_t step, const std::string& directory) const;
+  void list_waiting(std::size_t step);
+  void enter_sources();
+  std::uint16_t source_number(std::size_t step, const std::string& directory);
+  wire::WorkerSettings worker_settings(std::size_t step);
+  WorkerPool::Owner pool_owner();
+  SpoolWatcher::Taker taker();
+
+  bool offer(std::size_t source, std::string name);
+  using Targets = std::vector<std::string>;  // of the worker that says so
+  void take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets);
+  void take_done(std::size_t step, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source, bool was_paused);
+  void log_done(const StepSettings& settings, const wire::Done& done, const Targets& targets, const std::string& name);
+  void refuse(std::size_t step, std::uint16_t source, const std::string& name, const std::string& reason);
+  void settled(std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files);
+  bool refused_before(const std::string& path) const;
+  void forget_refusals();
+  void dispatch();
+  void tick();
+  void check_pressure();
+  void check_foreign();
+  void reap_children();
+  bool kill_strangers();  // true: there were some
+  void next_chore();  // about each second
+  void start_chore(std::size_t step, wire::Task task, std::vector<std::string> directories, std::vector<std::string> names);
+  void take_from_chore(const wire::Message& message);
+  void finish_chore(int exit_status);  // of waitpid(2)
+  void judge_accepts(bool failed);
+  void roll_stray_commits();
+  bool rolls_commit_of(const Slot& slot) const;
+  bool accepts_left(std::int64_t now);
+  void rearm(std::int64_t now);
+  std::string status() const;
+  std::string pause(const std::string& step, bool paused);
+  std::string start_plugin(const std::string& plugin, bool starts);
+  void recall();  // what was paused and stopped before
+  void hold_as_before(std::size_t step);
+  void take_back(std::size_t step);
+
+  EventLoop& loop_;
+  const Home& home_;
+  std::shared_ptr<const Settings> settings_;
+  const Spool& spool_;
+  LoaderLog& log_;
+  LoaderMetrics& metrics_;
+  std::string worker_program_;
+  std::vector<Step> steps_;
+  std::vector<Source> sources_;       // with the watcher's numbers
+  std::vector<std::string> targets_;  // sorted "plugin/step"
+  std::unique_ptr<Schedule> schedule_;
+  std::unique_ptr<WaitingRoom> waiting_;
+  std::unique_ptr<SpoolWatcher> watcher_;
+  std::unique_ptr<WorkerPool> pool_;
+  std::unique_ptr<ControlServer> control_;
+  std::map<std::string, Refusal> refusals_;  // by path; bounded
+  std::map<std::pair<std::string, std::string>, ForeignArrival> foreign_;  // by directory and name
+  std::unique_ptr<Chore> chore_;  // one at a time
+  std::size_t chore_step_ = kNoStep;
+  bool chore_failed_ = false;
+  std::vector<std::pair<std::string, std::string>> chore_files_;  // directory and name, by the id of their result
+  bool strays_due_ = false;
+  std::vector<std::string> rolled_;  // commits that the chore rolls forward
+  std::string last_rolled_;
+  bool accepts_left_ = false;
+  std::int64_t next_accepts_ns_ = 0, accepts_backoff_ns_ = 0;
+  EventLoop::Handle on_child_, on_term_, on_int_, on_hangup_, tick_timer_;
+  std::int64_t armed_ns_ = 0;  // when the next tick is; 0: at no time
+  std::int64_t next_second_ns_ = 0, next_rescan_ns_ = 0, next_collection_ns_ = 0;
+  std::int64_t started_ns_ = 0;
+  std::uint64_t files_done_ = 0;
+  std::size_t trash_files_ = 0;
+  bool under_pressure_ = false;
+  bool no_space_ = false;
+  bool recover_first_ = false;
+  std::set<std::string> recovered_;
+  bool running_ = false;
+  bool stopping_ = false;
+  std::optional<Settings> next_settings_;
+  std::string configuration_problem_;  // of the last reload; empty: none
+  unsigned generation_ = 1;
+  struct BuiltLibrary {
+    std::string path;          // absolute
+    std::int64_t time_ns = 0;  // of its last change
+    bool changed = false;
+  };
+  std::vector<BuiltLibrary> developed_;  // of plugins that are linked to the folder where they are built
+  std::set<std::string> paused_;         // "plugin/step", also of plugins that are not there now
+  std::set<std::string> stopped_;        // plugins
+};
+
+}  // namespace mfdata

@@ -1,0 +1,217 @@
+// The loader's children: their ends, orphans, and the chores that run in a process of their own.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <boost/filesystem/operations.hpp>
+#include <cstdlib>
+
+#include "libmfdata/clock.hpp"
+#include "loader.hpp"
+
+namespace mfdata {
+namespace {
+
+constexpr std::int64_t kCollectionInterval = 60 * kSecond;
+constexpr std::int64_t kMaxBackoff = 60 * kSecond;
+
+// The children of this process, by thread, as proc(5) lists them.
+std::vector<pid_t> children_of_this_process() {
+  std::vector<pid_t> all;
+  boost::system::error_code code;
+  for (boost::filesystem::directory_iterator at("/proc/self/task", code), end; !code && at != end; at.increment(code)) {
+    const auto list = small_file(at->path() / "children");
+    if (!list) continue;
+    for (const char* text = list->c_str(); *text != '\0';) {
+      char* next = nullptr;
+      const long pid = std::strtol(text, &next, 10);
+      if (next == text) break;
+      all.push_back(static_cast<pid_t>(pid));
+      text = next;
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+// One at a time; what is due first: a collection also when foreign files never cease to come.
+void Loader::next_chore() {
+  const std::int64_t now = EventLoop::now_ns();
+  if (chore_) return chore_->check(now);
+  if (stopping_) return;
+  if (now >= next_collection_ns_) {  // each minute
+    next_collection_ns_ = now + kCollectionInterval;
+    start_chore(kNoStep, wire::Task::kCollect, {}, {});
+  }
+  if (!chore_ && std::exchange(strays_due_, false)) roll_stray_commits();
+  if (!chore_ && accepts_left(now)) {
+    chore_files_.clear();
+    start_chore(steps_.size() - 1, wire::Task::kAcceptForeign, {}, {});
+  }
+  if (!chore_) check_foreign();
+}
+
+void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::string> directories, std::vector<std::string> names) {
+  wire::WorkerSettings settings;
+  if (step != kNoStep) settings = worker_settings(step);
+  settings.task = task;
+  settings.home = home_.root.string();
+  settings.data_dir = settings_->general.data_dir;
+  settings.durability = settings_->general.durability;
+  settings.lifetimes = settings_->general.lifetimes;
+  settings.arrival_directories = std::move(directories);
+  settings.arrival_names = std::move(names);
+  for (std::size_t live = 0; live < steps_.size(); ++live) {
+    for (unsigned number = 0; number < pool_->seats(live); ++number)
+      settings.live_slots.push_back(Slot{steps_[live].settings->dotted(), number}.base());
+  }
+  Chore::Owner owner;
+  owner.message = [this](const wire::Message& message) { take_from_chore(message); };
+  owner.output = [this](const std::string& lines) { log_.write_output(chore_step_ == kNoStep ? "" : steps_[chore_step_].settings->dotted(), lines); };
+  auto started = Chore::start(loop_, worker_program_, settings, std::move(owner));
+  if (!started) return log_.write(Level::kWarning, started.error().text);
+  chore_ = std::move(*started);
+  chore_step_ = step;
+  chore_failed_ = false;
+}
+
+// Still: others may have taken the directory over.
+bool Loader::takes(std::size_t step, const std::string& directory) const {
+  return std::any_of(sources_.begin(), sources_.end(), [&](const Source& source) {
+    return source.path == directory &&
+           std::any_of(source.takers.begin(), source.takers.end(), [&](const Taker& taker) { return taker.first == step; });
+  });
+}
+
+// Files that were taken, and whose accept ended in a full disk or with its process: nobody sees them where they stand now.
+bool Loader::accepts_left(std::int64_t now) {
+  if (!accepts_left_ || now < next_accepts_ns_ || steps_.empty()) return false;
+  auto entries = spool_.disk().list(layout::kAccept);
+  accepts_left_ = !entries || std::any_of(entries->begin(), entries->end(), [&](const std::string& entry) {
+    auto status = spool_.disk().status(layout::accept(entry));
+    return status && S_ISDIR(status->st_mode);
+  });
+  return accepts_left_;
+}
+
+// A file that we may not tag cannot be asked whether it is being written: it has to be quiet for a while. What is
+// ready of one step goes to one process.
+void Loader::check_foreign() {
+  constexpr std::size_t kAtOnce = 500;
+  constexpr std::int64_t kQuiet = 5 * kSecond;
+  if (no_space_ || under_pressure_) return;
+  const std::int64_t now = EventLoop::now_ns();
+  std::vector<std::string> directories, names;
+  std::size_t step = 0;
+  chore_files_.clear();
+  for (auto at = foreign_.begin(); at != foreign_.end();) {
+    const auto& [directory, name] = at->first;
+    ForeignArrival& file = at->second;
+    auto status = spool_.disk().status(directory + '/' + name);
+    if (!status) {
+      at = foreign_.erase(at);
+      continue;
+    }
+    const std::int64_t changed = status->st_ctim.tv_sec * 1'000'000'000 + status->st_ctim.tv_nsec;
+    if (file.size != status->st_size || file.changed_ns != changed) {
+      file = {file.step, status->st_size, changed, now};
+    } else if (now - file.since_ns >= kQuiet && names.size() < kAtOnce && (names.empty() || file.step == step)) {
+      step = file.step;
+      directories.push_back(directory);
+      names.push_back(name);
+      chore_files_.emplace_back(directory, name);
+      at = foreign_.erase(at);
+      continue;
+    }
+    ++at;
+  }
+  if (!names.empty()) start_chore(step, wire::Task::kAcceptForeign, std::move(directories), std::move(names));
+}
+
+void Loader::take_from_chore(const wire::Message& message) {
+  if (const auto* counted = std::get_if<wire::TrashCount>(&message)) trash_files_ = counted->files;
+  const auto* results = std::get_if<wire::Results>(&message);
+  if (!results || chore_step_ == kNoStep) return;
+  for (const wire::Done& done : results->done) {
+    if (done.id >= chore_files_.size()) continue;
+    const auto& [directory, name] = chore_files_[done.id];
+    const auto& sources = steps_[chore_step_].sources;
+    const auto source = static_cast<std::uint16_t>(std::find(sources.begin(), sources.end(), directory) - sources.begin());
+    if (done.outcome == wire::Outcome::kOk) metrics_.accepted(directory);
+    if (done.outcome == wire::Outcome::kRefused) refuse(chore_step_, source, name, done.reason);
+    if (done.outcome != wire::Outcome::kError && done.outcome != wire::Outcome::kNoSpace) continue;
+    chore_failed_ = true;
+    log_.write(Level::kError, steps_[chore_step_].settings->slashed() + ": cannot accept " + directory + '/' + name + " yet: " + done.reason);
+  }
+}
+
+void Loader::finish_chore(int exit_status) {
+  chore_->drain();
+  const wire::Task task = chore_->task();
+  chore_.reset();
+  if (exit_status != 0 && !stopping_)
+    log_.write(Level::kWarning, "a task of the loader ended with the status " + std::to_string(exit_status) + ": it is tried again");
+  if (task == wire::Task::kAcceptForeign) judge_accepts(chore_failed_ || exit_status != 0);
+  next_chore();
+}
+
+void Loader::judge_accepts(bool failed) {
+  accepts_backoff_ns_ = failed ? std::clamp(accepts_backoff_ns_ * 2, kSecond, kMaxBackoff) : 0;
+  next_accepts_ns_ = EventLoop::now_ns() + accepts_backoff_ns_;
+  accepts_left_ = accepts_left_ || failed;
+  strays_due_ = strays_due_ || failed;
+  if (failed) watcher_->rescan();  // those that it was told of and did not come to
+}
+
+// Commits whose workers will not come back (their step is gone, or a full disk elsewhere kept them).
+void Loader::roll_stray_commits() {
+  constexpr std::size_t kAtOnce = 500;
+  auto ids = spool_.disk().list(layout::kCommit);
+  if (!ids) return log_.write(Level::kWarning, ids.error().text);
+  std::erase_if(*ids, [&](const std::string& id) {
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+      const std::string prefix = steps_[step].settings->dotted() + '.';
+      if (id.starts_with(prefix) && !id.starts_with(prefix + "accept.")) return pool_->owns(step, std::strtoul(id.c_str() + prefix.size(), nullptr, 10));
+    }
+    return false;
+  });
+  std::sort(ids->begin(), ids->end());
+  std::rotate(ids->begin(), std::upper_bound(ids->begin(), ids->end(), last_rolled_), ids->end());  // one that stays hides no other
+  ids->resize(std::min(ids->size(), kAtOnce));
+  if (ids->empty()) return;
+  last_rolled_ = ids->back();
+  rolled_ = *ids;
+  start_chore(kNoStep, wire::Task::kRollForward, {}, std::move(*ids));
+}
+
+// What rolls a commit forward must not meet the recovery of its slot.
+bool Loader::rolls_commit_of(const Slot& slot) const {
+  return chore_ && chore_->task() == wire::Task::kRollForward &&
+         std::any_of(rolled_.begin(), rolled_.end(), [prefix = slot.commit_prefix()](const std::string& id) { return id.starts_with(prefix); });
+}
+
+// ---- children
+
+void Loader::reap_children() {
+  int status = 0;
+  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (pool_->child_died(pid, status)) continue;
+    if (chore_ && chore_->pid() == pid) finish_chore(status);
+  }
+  pool_->tick(EventLoop::now_ns());
+  if (stopping_) tick();
+}
+
+// This process is the reaper of orphans: what a dead worker left behind in other sessions ends here.
+bool Loader::kill_strangers() {
+  bool found = false;
+  for (const pid_t pid : children_of_this_process()) {
+    if (pool_->knows(pid) || (chore_ && chore_->pid() == pid)) continue;
+    found = true;
+    ::kill(pid, SIGKILL);
+  }
+  return found;
+}
+
+}  // namespace mfdata

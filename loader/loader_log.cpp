@@ -1,0 +1,101 @@
+#include "loader_log.hpp"
+
+#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/filesystem/operations.hpp>
+#include <cstdio>
+
+#include "libmfdata/printable.hpp"
+
+namespace mfdata {
+namespace {
+
+spdlog::level::level_enum level_of(Level level) {
+  switch (level) {
+    case Level::kDebug: return spdlog::level::debug;
+    case Level::kInfo: return spdlog::level::info;
+    case Level::kWarning: return spdlog::level::warn;
+    case Level::kError: return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+spdlog::level::level_enum threshold(const std::string& name) {
+  if (name == "debug") return spdlog::level::debug;
+  if (name == "warning") return spdlog::level::warn;
+  if (name == "error") return spdlog::level::err;
+  return spdlog::level::info;
+}
+
+constexpr const char* kTextPattern = "%Y-%m-%dT%H:%M:%S.%e%z %l %n: %v";
+constexpr const char* kJsonPattern = R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","level":"%l","source":"%n","text":"%v"})";
+
+std::string json_escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+// Loggers are not registered with spdlog: its registry is shared by the whole process.
+std::shared_ptr<spdlog::logger> make_logger(const GeneralSettings& settings, const std::string& name, bool also_stderr) {
+  std::vector<spdlog::sink_ptr> sinks;
+  boost::system::error_code ignored;
+  boost::filesystem::create_directories(settings.log_directory, ignored);
+  try {
+    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_st>(
+        settings.log_directory + '/' + name + ".log", settings.rotate_size, settings.rotate_keep));
+  } catch (const spdlog::spdlog_ex& error) {
+    std::fprintf(stderr, "mfdata-loader: cannot log to %s: %s\n", settings.log_directory.c_str(), error.what());
+  }
+  if (also_stderr || sinks.empty()) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_st>());
+  auto logger = std::make_shared<spdlog::logger>(name, sinks.begin(), sinks.end());
+  logger->set_pattern(settings.log_json ? kJsonPattern : kTextPattern);
+  logger->set_level(also_stderr ? threshold(settings.log_level) : spdlog::level::trace);  // of a step: its worker chose
+  logger->flush_on(spdlog::level::trace);
+  logger->set_error_handler([](const std::string&) {});  // a full disk loses log lines, nothing else
+  return logger;
+}
+
+}  // namespace
+
+LoaderLog::LoaderLog(const GeneralSettings& settings) : settings_(settings), own_(make_logger(settings, "loader", true)) {}
+LoaderLog::~LoaderLog() = default;
+
+void LoaderLog::write(Level level, const std::string& text) {
+  const std::string line = printable(text);
+  own_->log(level_of(level), "{}", settings_.log_json ? json_escaped(line) : line);
+}
+
+bool LoaderLog::writes(Level level) const { return own_->should_log(level_of(level)); }
+
+spdlog::logger& LoaderLog::logger_of(const std::string& step) {
+  auto& logger = steps_[step];
+  if (!logger) logger = make_logger(settings_, step, false);
+  return *logger;
+}
+
+void LoaderLog::write_step(const std::string& step, Level level, const std::string& text) {
+  const std::string line = printable(text);
+  logger_of(step).log(level_of(level), "{}", settings_.log_json ? json_escaped(line) : line);
+}
+
+void LoaderLog::write_output(const std::string& step, const std::string& lines) {
+  for (std::size_t at = 0; at < lines.size();) {
+    const std::size_t end = std::min(lines.find('\n', at), lines.size());
+    std::string_view line = std::string_view(lines).substr(at, end - at);
+    Level level = Level::kInfo;
+    if (line.size() > 3 && line[0] == '<' && line[2] == '>' && line[1] >= '0' && line[1] <= '7') {
+      level = line[1] <= '3' ? Level::kError : line[1] == '4' ? Level::kWarning : line[1] == '7' ? Level::kDebug : Level::kInfo;
+      line.remove_prefix(3);
+    }
+    step.empty() ? write(level, std::string(line)) : write_step(step, level, std::string(line));
+    at = end + 1;
+  }
+}
+
+}  // namespace mfdata

@@ -1,0 +1,38 @@
+// The logs: loader.log for the loader itself, <plugin>.<step>.log for each step, rotated; the loader's lines also go
+// to stderr. The only place that knows spdlog. Control bytes in a line are escaped, whoever wrote it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "libmfdata/settings.hpp"
+
+namespace spdlog {
+class logger;
+}
+
+namespace mfdata {
+
+enum class Level { kDebug, kInfo, kWarning, kError };
+
+class LoaderLog {
+ public:
+  explicit LoaderLog(const GeneralSettings& settings);
+  ~LoaderLog();
+
+  void write(Level level, const std::string& text);
+  bool writes(Level level) const;  // of the loader's own lines
+  // Lines of a worker's output, of this step or (empty) of a chore of the loader: "<3>text" as sd-daemon(3) has it, or plain.
+  void write_output(const std::string& step, const std::string& lines);
+  void write_step(const std::string& step, Level level, const std::string& text);
+
+ private:
+  spdlog::logger& logger_of(const std::string& step);
+
+  GeneralSettings settings_;
+  std::shared_ptr<spdlog::logger> own_;
+  std::map<std::string, std::shared_ptr<spdlog::logger>> steps_;
+};
+
+}  // namespace mfdata

@@ -1,0 +1,206 @@
+#include "loader_metrics.hpp"
+
+#include <CivetServer.h>
+#include <mfdata/plugin.h>
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <map>
+#include <set>
+#include <utility>
+
+#include "libmfdata/clock.hpp"
+
+namespace mfdata {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+
+constexpr std::size_t kMaxPluginSeries = 1000;
+constexpr std::int64_t kHung_ns = 30'000'000'000;
+
+const prometheus::Histogram::BucketBoundaries kProcessingBuckets = {0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600};
+const prometheus::Histogram::BucketBoundaries kEndToEndBuckets = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600, 3600, 86400};
+
+}  // namespace
+
+struct LoaderMetrics::Families {
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& files = BuildCounter().Name("mfdata_files_total").Help("Files treated by a step, by result").Register(registry);
+  prometheus::Family<prometheus::Counter>& bytes = BuildCounter().Name("mfdata_bytes_total").Help("Bytes of the files treated by a step").Register(registry);
+  prometheus::Family<prometheus::Histogram>& seconds = BuildHistogram().Name("mfdata_processing_seconds").Help("Time of one treatment").Register(registry);
+  prometheus::Family<prometheus::Gauge>& queue = BuildGauge().Name("mfdata_queue_files").Help("Files known to wait for a step").Register(registry);
+  prometheus::Family<prometheus::Counter>& accepted = BuildCounter().Name("mfdata_accepted_files_total").Help("Files accepted from a watched directory").Register(registry);
+  prometheus::Family<prometheus::Counter>& refused = BuildCounter().Name("mfdata_refused_files_total").Help("Arrivals refused, by reason").Register(registry);
+  prometheus::Family<prometheus::Counter>& routed = BuildCounter().Name("mfdata_routed_files_total").Help("Files passed from one step to another").Register(registry);
+  prometheus::Family<prometheus::Counter>& retries = BuildCounter().Name("mfdata_retries_total").Help("Treatments put off to another attempt").Register(registry);
+  prometheus::Family<prometheus::Gauge>& workers = BuildGauge().Name("mfdata_workers").Help("Worker processes by state").Register(registry);
+  prometheus::Family<prometheus::Counter>& exits = BuildCounter().Name("mfdata_worker_exits_total").Help("Ends of worker processes, by reason").Register(registry);
+  prometheus::Family<prometheus::Counter>& quarantined = BuildCounter().Name("mfdata_quarantined_files_total").Help("Files moved to trash").Register(registry);
+  prometheus::Family<prometheus::Gauge>& oldest = BuildGauge().Name("mfdata_queue_oldest_seconds").Help("Since the arrival of the file that has waited longest for a step").Register(registry);
+  prometheus::Gauge& trash = BuildGauge().Name("mfdata_trash_files").Help("Files in trash").Register(registry).Add({});
+  prometheus::Counter& overflows = BuildCounter().Name("mfdata_inotify_overflows_total").Help("Overflows of the event queue of the kernel").Register(registry).Add({});
+  prometheus::Gauge& generation = BuildGauge().Name("mfdata_config_generation").Help("Number of the configuration in force").Register(registry).Add({});
+  prometheus::Counter& config_errors = BuildCounter().Name("mfdata_config_errors_total").Help("Configurations that were refused").Register(registry).Add({});
+  prometheus::Histogram& end_to_end = BuildHistogram().Name("mfdata_end_to_end_seconds").Help("From the arrival of a file to its end").Register(registry).Add({}, kEndToEndBuckets);
+  prometheus::Counter& dropped_series = BuildCounter().Name("mfdata_plugin_series_dropped_total").Help("Changes of plugin metrics dropped: too many series, or a name of another kind").Register(registry).Add({});
+
+  // One lookup for a step instead of a hash of labels for each file.
+  struct StepCells {
+    std::map<std::string, prometheus::Counter*> files;
+    prometheus::Counter* bytes = nullptr;
+    prometheus::Histogram* seconds = nullptr;
+  };
+  std::map<std::pair<std::string, std::string>, StepCells> steps;
+  std::map<std::string, prometheus::Counter*> accepted_by_source;
+  std::map<std::pair<std::string, std::string>, prometheus::Counter*> routes;
+  std::map<std::string, std::size_t> plugin_series;
+  struct PluginFamily {
+    int kind;
+    prometheus::Family<prometheus::Counter>* counters = nullptr;
+    prometheus::Family<prometheus::Gauge>* gauges = nullptr;
+    prometheus::Family<prometheus::Histogram>* histograms = nullptr;
+    std::set<std::map<std::string, std::string>> series;
+  };
+  std::map<std::string, PluginFamily> plugin_families;
+};
+
+struct LoaderMetrics::Server : CivetHandler {
+  Server(prometheus::Registry& registry, const std::atomic<std::int64_t>& last_turn_ns, const std::vector<std::string>& options)
+      : registry_(registry), last_turn_ns_(last_turn_ns), server_(options) {
+    server_.addHandler("/metrics", this);
+    server_.addHandler("/healthz", this);
+  }
+  ~Server() override { server_.close(); }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  bool handleGet(CivetServer*, mg_connection* connection) override {
+    const std::string uri = mg_get_request_info(connection)->local_uri;
+    if (uri == "/metrics") return reply(connection, 200, prometheus::TextSerializer().Serialize(registry_.Collect()));
+    if (uri != "/healthz") return reply(connection, 404, "not found: /metrics and /healthz are served here\n");
+    const std::int64_t last = last_turn_ns_;
+    const bool healthy = last > 0 && monotonic_ns() - last < kHung_ns;
+    return reply(connection, healthy ? 200 : 503, healthy ? "ok\n" : "not healthy\n");
+  }
+  int port() { return server_.getListeningPorts().at(0); }
+
+ private:
+  static bool reply(mg_connection* connection, int status, const std::string& body) {
+    mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+              status, status == 200 ? "OK" : "Error", body.size());
+    mg_write(connection, body.data(), body.size());
+    return true;
+  }
+  prometheus::Registry& registry_;
+  const std::atomic<std::int64_t>& last_turn_ns_;
+  CivetServer server_;
+};
+
+LoaderMetrics::LoaderMetrics() : families_(std::make_unique<Families>()) {}
+LoaderMetrics::~LoaderMetrics() = default;
+
+Result<void> LoaderMetrics::serve(const std::string& listen) {
+  if (listen == listen_ && !listen.ends_with(":0")) return {};
+  listen_ = listen;
+  server_.reset();
+  if (listen.empty()) return {};
+  const std::vector<std::string> options = {"listening_ports", listen, "num_threads", "2", "keep_alive_timeout_ms", "0"};
+  try {
+    server_ = std::make_unique<Server>(families_->registry, last_turn_ns_, options);
+  } catch (const CivetException& error) {
+    listen_.clear();
+    return Error{Code::kIo, 0, "cannot serve metrics on " + listen + ": " + error.what() + ". Set [metrics] listen to a free address, or to \"\""};
+  }
+  return {};
+}
+
+int LoaderMetrics::port() const { return server_ ? server_->port() : 0; }
+
+void LoaderMetrics::file_done(const std::string& plugin, const std::string& step, const wire::Done& done, bool arrived,
+                              const std::string& source) {
+  const char* result = wire::result_word(done.outcome);
+  if (!result) return;
+  const prometheus::Labels labels = {{"plugin", plugin}, {"step", step}};
+  Families::StepCells& cells = families_->steps[{plugin, step}];
+  prometheus::Counter*& counter = cells.files[result];
+  if (!counter) counter = &families_->files.Add({{"plugin", plugin}, {"step", step}, {"result", result}});
+  if (!cells.bytes) cells.bytes = &families_->bytes.Add(labels);
+  if (!cells.seconds) cells.seconds = &families_->seconds.Add(labels, kProcessingBuckets);
+  counter->Increment();
+  cells.bytes->Increment(static_cast<double>(done.bytes));
+  cells.seconds->Observe(static_cast<double>(done.duration_ns) * 1e-9);
+  if (done.outcome == wire::Outcome::kRetried) families_->retries.Add(labels).Increment();
+  if (done.trashed) families_->quarantined.Add(labels).Increment();
+  if (done.ended) families_->end_to_end.Observe(static_cast<double>(done.age_ms) * 1e-3);
+  if (arrived) accepted(source);
+}
+
+void LoaderMetrics::accepted(const std::string& source) {
+  prometheus::Counter*& accepted = families_->accepted_by_source[source];
+  if (!accepted) accepted = &families_->accepted.Add({{"source", source}});
+  accepted->Increment();
+}
+
+void LoaderMetrics::routed(const std::string& from, const std::string& to) {
+  prometheus::Counter*& routed = families_->routes[{from, to}];
+  if (!routed) routed = &families_->routed.Add({{"from", from}, {"to", to}});
+  routed->Increment();
+}
+void LoaderMetrics::refused(const std::string& source, const std::string& reason) { families_->refused.Add({{"source", source}, {"reason", reason}}).Increment(); }
+void LoaderMetrics::worker_exit(const std::string& plugin, const std::string& step, const std::string& reason) {
+  families_->exits.Add({{"plugin", plugin}, {"step", step}, {"reason", reason}}).Increment();
+}
+void LoaderMetrics::overflow() { families_->overflows.Increment(); }
+void LoaderMetrics::set_queue(const std::string& plugin, const std::string& step, double files) { families_->queue.Add({{"plugin", plugin}, {"step", step}}).Set(files); }
+void LoaderMetrics::set_workers(const std::string& plugin, const std::string& step, const std::string& state, double number) {
+  families_->workers.Add({{"plugin", plugin}, {"step", step}, {"state", state}}).Set(number);
+}
+void LoaderMetrics::set_oldest(const std::string& plugin, const std::string& step, double seconds) { families_->oldest.Add({{"plugin", plugin}, {"step", step}}).Set(seconds); }
+void LoaderMetrics::set_trash_files(double files) { families_->trash.Set(files); }
+void LoaderMetrics::set_config_generation(double generation) { families_->generation.Set(generation); }
+void LoaderMetrics::config_error() { families_->config_errors.Increment(); }
+
+void LoaderMetrics::plugin_metric(const std::string& plugin, const wire::MetricDelta& delta) {
+  const std::string name = "mfdata_plugin_" + delta.name;
+  std::map<std::string, std::string> labels(delta.labels.begin(), delta.labels.end());
+  labels["plugin"] = plugin;
+  const auto known = families_->plugin_families.find(name);
+  if (known != families_->plugin_families.end() && known->second.kind != delta.kind) return families_->dropped_series.Increment();
+  const bool fresh = known == families_->plugin_families.end() || !known->second.series.contains(labels);
+  if (fresh && families_->plugin_series[plugin] >= kMaxPluginSeries) return families_->dropped_series.Increment();
+  Families::PluginFamily& family = families_->plugin_families[name];
+  family.kind = delta.kind;
+  if (fresh) {
+    ++families_->plugin_series[plugin];
+    family.series.insert(labels);
+  }
+  const std::string help = delta.help.empty() ? "Of a plugin" : delta.help;
+  try {
+    if (delta.kind == MFDATA_COUNTER) {
+      if (!family.counters) family.counters = &BuildCounter().Name(name).Help(help).Register(families_->registry);
+      family.counters->Add(labels).Increment(delta.value);
+    } else if (delta.kind == MFDATA_GAUGE) {
+      if (!family.gauges) family.gauges = &BuildGauge().Name(name).Help(help).Register(families_->registry);
+      family.gauges->Add(labels).Set(delta.value);
+    } else {
+      if (!family.histograms) family.histograms = &BuildHistogram().Name(name).Help(help).Register(families_->registry);
+      family.histograms->Add(labels, delta.buckets.empty() ? kProcessingBuckets : delta.buckets).Observe(delta.value);
+    }
+  } catch (const std::invalid_argument&) {  // a name or label that Prometheus does not take
+    families_->dropped_series.Increment();
+  }
+}
+
+void LoaderMetrics::forget_step(const std::string& plugin, const std::string& step) {
+  set_queue(plugin, step, 0);
+  set_oldest(plugin, step, 0);
+  for (const char* state : {"starting", "ready", "stopping", "reaping"}) set_workers(plugin, step, state, 0);
+}
+
+}  // namespace mfdata

@@ -1,0 +1,51 @@
+// The metrics of DESIGN section 8, and the HTTP server that shows them (/metrics, /healthz). The only place that
+// knows prometheus-cpp. Counters are atomic: the server's threads read them while the loop counts.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "libmfdata/result.hpp"
+#include "wire/worker_protocol.hpp"
+
+namespace mfdata {
+
+class LoaderMetrics {
+ public:
+  LoaderMetrics();
+  ~LoaderMetrics();
+
+  // Serves on "address:port" (port 0: any; `port` tells), or no more when it is empty. /healthz is well while the loop turns.
+  Result<void> serve(const std::string& listen);
+  int port() const;
+  void turned(std::int64_t now_ns) { last_turn_ns_ = now_ns; }  // of CLOCK_MONOTONIC
+
+  void file_done(const std::string& plugin, const std::string& step, const wire::Done& done, bool arrived,
+                 const std::string& source);
+  void accepted(const std::string& source);
+  void routed(const std::string& from, const std::string& to);
+  void refused(const std::string& source, const std::string& reason);
+  void worker_exit(const std::string& plugin, const std::string& step, const std::string& reason);
+  void overflow();
+  void plugin_metric(const std::string& plugin, const wire::MetricDelta& delta);
+
+  void set_queue(const std::string& plugin, const std::string& step, double files);
+  void set_workers(const std::string& plugin, const std::string& step, const std::string& state, double number);
+  void set_oldest(const std::string& plugin, const std::string& step, double seconds);
+  void set_trash_files(double files);
+  void set_config_generation(double generation);
+  void config_error();
+  void forget_step(const std::string& plugin, const std::string& step);  // its queue and workers; what was counted stays
+
+ private:
+  struct Families;
+  struct Server;
+  std::unique_ptr<Families> families_;
+  std::atomic<std::int64_t> last_turn_ns_{0};
+  std::string listen_;  // where server_ serves
+  std::unique_ptr<Server> server_;
+};
+
+}  // namespace mfdata

@@ -1,0 +1,172 @@
+// What the control socket answers.
+#include <nlohmann/json.hpp>
+
+#include "libmfdata/printable.hpp"
+#include "loader.hpp"
+
+namespace mfdata {
+
+using nlohmann::json;
+
+static const char* word(Schedule::Mood mood) {
+  switch (mood) {
+    case Schedule::Mood::kRunning: return "running";
+    case Schedule::Mood::kPaused: return "waiting";
+    case Schedule::Mood::kSuspended: return "suspended";
+  }
+  return "";
+}
+
+static std::string dumped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+// A set of names that outlives the loader, in one rename.
+static Result<void> remember(const Home& home, const boost::filesystem::path& file, const std::set<std::string>& names) {
+  const std::string path = file.string(), fresh = path + ".new";
+  auto disk = Disk::open(home.run().string());
+  if (!disk) return disk.error();
+  auto written = disk->create_anew(fresh);
+  if (!written) return written.error();
+  MFDATA_TRY(write_all(written->get(), dumped(json(names)), fresh));
+  MFDATA_TRY(sync_file(written->get(), fresh));
+  return disk->replace(fresh, path);
+}
+
+static std::set<std::string> recalled(const boost::filesystem::path& file) {
+  std::set<std::string> names;
+  const json remembered = json::parse(small_file(file).value_or("[]"), nullptr, false);
+  for (const json& name : remembered.is_array() ? remembered : json::array()) {
+    if (name.is_string()) names.insert(name.get<std::string>());
+  }
+  return names;
+}
+
+std::string Loader::status() const {
+  json out;
+  out["version"] = MFDATA_VERSION;
+  out["pid"] = ::getpid();
+  out["uptime_s"] = static_cast<double>(EventLoop::now_ns() - started_ns_) / 1e9;
+  out["state"] = next_settings_ ? "reloading" : stopping_ ? "stopping" : "running";
+  out["configuration"] = {{"generation", generation_}, {"problem", configuration_problem_}};
+  out["files_done"] = files_done_;
+  out["entrances"] = no_space_ ? "closed: no space" : under_pressure_ ? "closed: max_queue" : "open";
+  out["listing"] = watcher_->scanning();
+  out["metrics_port"] = metrics_.port();
+  out["waiting"] = waiting_->size();
+  out["plugins_in_use"] = pool_->plugins_in_use();
+  out["steps"] = json::array();
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const StepSettings& settings = *steps_[step].settings;
+    if (steps_[step].retired && pool_->idle(step)) continue;
+    json row;
+    row["step"] = settings.slashed();
+    row["version"] = steps_[step].plugin->version;
+    row["state"] = steps_[step].retired                 ? "ending"
+                   : settings.numprocesses == 0         ? "not started"
+                   : stopped_.contains(settings.plugin) ? "stopped"
+                   : schedule_->held(step)              ? "paused"
+                                                        : word(schedule_->mood(step));
+    row["queued"] = schedule_->queued(step);
+    row["in_flight"] = schedule_->in_flight(step);
+    row["workers"] = pool_->count(step, WorkerPool::State::kReady);
+    row["numprocesses"] = settings.numprocesses;
+    row["pids"] = pool_->pids(step);
+    row["failure"] = pool_->last_failure(step);
+    row["draining"] = pool_->draining(step);
+    out["steps"].push_back(std::move(row));
+  }
+  out["refused"] = json::array();
+  for (const auto& [path, refusal] : refusals_) {
+    if (out["refused"].size() >= 100) break;
+    out["refused"].push_back({{"path", printable(path)}, {"reason", refusal.reason}});
+  }
+  return dumped(out);
+}
+
+// A paused step stays so over restarts, until it is resumed.
+std::string Loader::pause(const std::string& name, bool paused) {
+  std::vector<std::string> known;
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    const StepSettings& settings = *steps_[step].settings;
+    if (settings.kind != WorkerKind::kStep || steps_[step].retired) continue;
+    known.push_back(settings.slashed());
+    if (settings.slashed() != name) continue;
+    if (schedule_->held(step) != paused) log_.write(Level::kInfo, name + (paused ? " is paused: its files wait until it is resumed" : " is resumed"));
+    schedule_->hold(step, paused);
+    if (paused) take_back(step);
+    paused ? void(paused_.insert(name)) : void(paused_.erase(name));
+    if (auto remembered = remember(home_, home_.paused_steps(), paused_); !remembered) {
+      return dumped(
+          {{"error", name + (paused ? " is paused" : " is resumed") + ", but it cannot be remembered over a restart: " + remembered.error().text}});
+    }
+    return dumped({{"step", name}, {"paused", paused}});
+  }
+  const auto near = near_miss(name, known);
+  return dumped({{"error", "there is no step \"" + printable(name, 100) + '"' + (near ? ", did you mean \"" + *near + "\"?" : "")}});
+}
+
+// A stopped plugin has no workers, over restarts too, until it is started; its files wait.
+std::string Loader::start_plugin(const std::string& name, bool starts) {
+  if (!settings_->find_plugin(name)) {
+    std::vector<std::string> known;
+    for (const PluginSettings& plugin : settings_->plugins) known.push_back(plugin.name);
+    const auto near = near_miss(name, known);
+    return dumped({{"error", "there is no plugin \"" + printable(name, 100) + '"' + (near ? ", did you mean \"" + *near + "\"?" : "")}});
+  }
+  if (stopped_.contains(name) == starts)
+    log_.write(Level::kInfo, name + (starts ? " is started" : " is stopped: its files wait until it is started"));
+  starts ? void(stopped_.erase(name)) : void(stopped_.insert(name));
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    if (steps_[step].plugin->name == name) pool_->hold(step, !starts);
+  }
+  pool_->tick(EventLoop::now_ns());
+  if (auto remembered = remember(home_, home_.stopped_plugins(), stopped_); !remembered) {
+    return dumped(
+        {{"error", name + (starts ? " is started" : " is stopped") + ", but it cannot be remembered over a restart: " + remembered.error().text}});
+  }
+  return dumped({{"plugin", name}, {"stopped", !starts}});
+}
+
+// What its workers have not begun.
+void Loader::take_back(std::size_t step) {
+  for (const WorkerId worker : schedule_->workers_of(step)) schedule_->revoked(worker, pool_->revoke(worker, schedule_->last_id(worker)));
+}
+
+void Loader::recall() {
+  paused_ = recalled(home_.paused_steps());
+  stopped_ = recalled(home_.stopped_plugins());
+}
+
+void Loader::hold_as_before(std::size_t step) {
+  const std::string name = steps_[step].settings->slashed(), plugin = steps_[step].plugin->name;
+  if (stopped_.contains(plugin) != pool_->held(step)) {
+    pool_->hold(step, stopped_.contains(plugin));
+    if (pool_->held(step)) log_.write(Level::kWarning, name + " is stopped since an earlier run: mfdata-plugin start " + plugin);
+  }
+  if (paused_.contains(name) != schedule_->held(step)) {
+    schedule_->hold(step, paused_.contains(name));
+    if (schedule_->held(step)) log_.write(Level::kWarning, name + " is paused since an earlier run: mfdata resume " + name);
+  }
+}
+
+std::string Loader::answer(const std::string& request) {
+  const json parsed = json::parse(request, nullptr, false);
+  const std::string command =
+      parsed.is_object() && parsed.contains("command") && parsed["command"].is_string() ? parsed["command"].get<std::string>() : "";
+  if (command == "status") return status();
+  if (command == "stop") {
+    stop();
+    return R"({"stopping":true})";
+  }
+  if (command == "reload") return reload();
+  if (command == "start_plugin" || command == "stop_plugin") {
+    return start_plugin(parsed.contains("plugin") && parsed["plugin"].is_string() ? parsed["plugin"].get<std::string>() : "",
+                        command == "start_plugin");
+  }
+  if (command == "pause" || command == "resume") {
+    return pause(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "", command == "pause");
+  }
+  return dumped(
+      {{"error", "unknown command \"" + command.substr(0, 40) + "\": status, reload, stop, pause, resume, start_plugin and stop_plugin are known"}});
+}
+
+}  // namespace mfdata

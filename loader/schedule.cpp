@@ -1,0 +1,335 @@
+#include "schedule.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mfdata {
+namespace {
+
+using wire::Outcome;
+
+constexpr double kAheadNs = 20e6;  // names ahead for about 20 ms
+constexpr std::size_t kMaxAhead = 128;
+constexpr Nanoseconds kHoarding = 50 * kMillisecond;
+constexpr Nanoseconds kBusyAgain = kSecond;
+constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
+constexpr std::size_t kSuspendAfter = 5;
+
+}  // namespace
+
+Schedule::Schedule(const std::vector<StepRules>& steps) {
+  for (const StepRules& rules : steps) add(rules);
+}
+
+std::size_t Schedule::add(const StepRules& rules) {
+  steps_.emplace_back().rules = rules;
+  return steps_.size() - 1;
+}
+
+void Schedule::retire(std::size_t index) {
+  Step& step = steps_[index];
+  step.retired = true;
+  resume(step);
+  for (auto* lane : {&step.hops, &step.arrivals, &step.crashed}) lane->clear();
+  std::erase_if(delayed_, [&](const auto& entry) {
+    if (entry.second.first != index) return false;
+    step.in_flight.erase(key(entry.second.second));
+    return true;
+  });
+}
+
+std::deque<Schedule::Queued>& Schedule::lane_of(Step& step, Lane lane) {
+  switch (lane) {
+    case Lane::kHop: return step.hops;
+    case Lane::kArrival: return step.arrivals;
+    case Lane::kCrashed: return step.crashed;
+  }
+  return step.hops;
+}
+
+std::size_t Schedule::queued(std::size_t index) const {
+  const Step& step = steps_[index];
+  return step.hops.size() + step.arrivals.size() + step.crashed.size();
+}
+
+std::size_t Schedule::in_flight(std::size_t index) const { return steps_[index].in_flight.size(); }
+
+std::size_t Schedule::backlog(std::size_t index) const {
+  const Step& step = steps_[index];
+  return step.hops.size() + step.crashed.size() + step.in_flight.size();
+}
+
+std::string Schedule::oldest(std::size_t index) const {
+  const Step& step = steps_[index];
+  return !step.hops.empty() ? step.hops.front().name : !step.crashed.empty() ? step.crashed.front().name : "";
+}
+
+bool Schedule::any_in_flight() const {
+  return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return !step.in_flight.empty(); });
+}
+
+void Schedule::revive(std::size_t index) {
+  steps_[index].retired = false;
+  resume(steps_[index]);
+}
+
+bool Schedule::any_in_flight(std::size_t index, std::uint16_t source) const {
+  const std::string prefix = std::to_string(source) + '/';
+  const auto& names = steps_[index].in_flight;
+  return std::any_of(names.begin(), names.end(), [&](const auto& entry) { return entry.first.starts_with(prefix); });
+}
+
+bool Schedule::has_room(std::size_t step) const { return queued(step) < steps_[step].rules.max_queued / 2; }
+
+bool Schedule::offer(std::size_t index, Lane lane, std::uint16_t source, std::string name, bool alone) {
+  Step& step = steps_[index];
+  Queued queued_name{lane, source, std::move(name), alone || lane == Lane::kCrashed};
+  if (auto flight = step.in_flight.find(key(queued_name)); flight != step.in_flight.end()) {
+    flight->second = true;
+    return true;
+  }
+  if (step.retired || step.left.contains(source)) return true;
+  if (queued(index) >= step.rules.max_queued) return false;
+  auto& queue = lane_of(step, lane);
+  const bool twice = !queue.empty() && queue.back().source == source && queue.back().name == queued_name.name;  // renamed, then closed
+  if (!twice) queue.push_back(std::move(queued_name));
+  return true;
+}
+
+void Schedule::forget(std::size_t index, std::uint16_t source) {
+  Step& step = steps_[index];
+  for (auto* lane : {&step.hops, &step.arrivals, &step.crashed}) {
+    std::erase_if(*lane, [&](const Queued& queued_name) { return queued_name.source == source; });
+  }
+}
+
+void Schedule::leave(std::size_t index, std::uint16_t source) {
+  forget(index, source);
+  steps_[index].left.insert(source);
+}
+
+// What nobody takes any more stays on disk.
+void Schedule::queue_again(Step& step, Queued queued, bool in_front) {
+  if (step.retired || step.left.contains(queued.source)) return;
+  auto& lane = lane_of(step, queued.lane);
+  in_front ? lane.push_front(std::move(queued)) : lane.push_back(std::move(queued));
+}
+
+void Schedule::worker_ready(WorkerId id, std::size_t step, std::size_t batch) {
+  workers_[id].step = step;
+  steps_[step].batch = batch;
+}
+
+void Schedule::worker_draining(WorkerId id) {
+  if (auto worker = workers_.find(id); worker != workers_.end()) worker->second.draining = true;
+}
+
+void Schedule::worker_gone(WorkerId id) {
+  auto worker = workers_.find(id);
+  if (worker == workers_.end()) return;
+  Step& step = steps_[worker->second.step];
+  auto& flights = worker->second.flights;
+  for (auto flight = flights.rbegin(); flight != flights.rend(); ++flight) {
+    step.in_flight.erase(key(flight->queued));
+    queue_again(step, std::move(flight->queued), true);
+  }
+  step.probing = false;
+  workers_.erase(worker);
+}
+
+void Schedule::pause(Step& step, Nanoseconds now) {
+  if (step.mood != Mood::kRunning && now < step.until) return;  // names that were sent ahead bring the same news
+  if (step.mood == Mood::kRunning) step.mood = Mood::kPaused;
+  step.backoff = std::clamp(step.backoff * 2, kSecond, kMaxBackoff);
+  step.until = now + step.backoff;
+  step.probing = false;
+}
+
+void Schedule::resume(Step& step) {
+  step.mood = Mood::kRunning;
+  step.backoff = 0;
+  step.probing = false;
+  step.crashes_in_a_row.clear();
+}
+
+std::optional<Schedule::Finished> Schedule::finished(WorkerId id, const wire::Done& done, Nanoseconds now) {
+  auto found = workers_.find(id);
+  if (found == workers_.end()) return std::nullopt;
+  Worker& worker = found->second;
+  Step& step = steps_[worker.step];
+  worker.last_result = now;
+  auto flight = std::find_if(worker.flights.begin(), worker.flights.end(), [&](const Flight& f) { return f.id == done.id; });
+  if (flight == worker.flights.end()) return std::nullopt;
+  Queued ended = std::move(flight->queued);
+  worker.flights.erase(flight);
+  step.probing = false;
+  if (done.outcome == Outcome::kBusy) {  // stays in flight until it is asked again: a listing does not double it
+    delayed_.emplace(now + kBusyAgain, std::pair(worker.step, ended));
+    return ended;
+  }
+  const auto entry = step.in_flight.find(key(ended));
+  const bool offered_again = entry != step.in_flight.end() && entry->second;
+  if (entry != step.in_flight.end()) step.in_flight.erase(entry);
+  switch (done.outcome) {
+    case Outcome::kNoSpace:
+      queue_again(step, ended, true);
+      pause(step, now);
+      return ended;
+    case Outcome::kError:  // another one is the next probe: this one alone may be what cannot be treated
+      queue_again(step, ended, false);
+      pause(step, now);
+      return ended;
+    case Outcome::kRevoked: queue_again(step, ended, true); return ended;
+    case Outcome::kBusy:
+    case Outcome::kGone:
+    case Outcome::kRefused:
+    case Outcome::kForeign:
+    case Outcome::kCancelled: break;
+    default:
+      step.mean_ns += (static_cast<double>(done.duration_ns) - step.mean_ns) / 16;
+      if (step.mood != Mood::kRunning || !step.crashes_in_a_row.empty()) resume(step);
+  }
+  if (offered_again) queue_again(step, ended, false);
+  return ended;
+}
+
+bool Schedule::crashed(std::size_t index, const std::string& uid, Nanoseconds now) {
+  Step& step = steps_[index];
+  step.crashes_in_a_row.insert(uid);
+  if (step.mood != Mood::kSuspended && step.crashes_in_a_row.size() < kSuspendAfter) return false;
+  const bool first = step.mood != Mood::kSuspended;
+  if (first) step.backoff = step.until = 0;
+  step.mood = Mood::kSuspended;
+  step.crashes_in_a_row.clear();
+  pause(step, now);
+  return first;
+}
+
+std::size_t Schedule::window(const Step& step) const {
+  const double ahead = std::ceil(kAheadNs / std::max(step.mean_ns, 1.0));
+  const auto names = static_cast<std::size_t>(std::clamp(ahead, 1.0, static_cast<double>(kMaxAhead)));
+  return std::max(names, step.batch);
+}
+
+bool Schedule::has_work(const Step& step) const {
+  if (step.held || step.retired) return false;
+  return !step.hops.empty() || !step.crashed.empty() || (!step.arrivals.empty() && !entrances_closed_);
+}
+
+std::optional<Schedule::Queued> Schedule::pop(Step& step) {
+  std::deque<Queued>* lane = nullptr;
+  if (!step.hops.empty()) {
+    lane = &step.hops;
+  } else if (!step.arrivals.empty() && !entrances_closed_) {
+    lane = &step.arrivals;
+  } else if (!step.crashed.empty()) {
+    lane = &step.crashed;
+  }
+  if (!lane) return std::nullopt;
+  Queued queued_name = std::move(lane->front());
+  lane->pop_front();
+  return queued_name;
+}
+
+void Schedule::give(Step& step, Worker& worker, Dispatch& dispatch, std::size_t count, Nanoseconds now) {
+  while (count > 0 && dispatch.jobs.size() < wire::kMaxJobsPerPacket) {
+    auto queued_name = pop(step);
+    if (!queued_name) return;
+    auto [entry, fresh] = step.in_flight.emplace(key(*queued_name), false);
+    if (!fresh) {  // queued twice: the one in flight answers for both
+      entry->second = true;
+      continue;
+    }
+    if (worker.flights.empty()) worker.last_result = now;
+    const std::uint32_t id = ++worker.last_id;
+    dispatch.jobs.push_back({id, queued_name->source, queued_name->name, queued_name->alone});
+    worker.flights.push_back({id, std::move(*queued_name)});
+    --count;
+  }
+}
+
+// Its file in hand takes long: what is sent to it now would wait. A batch step waits on purpose.
+bool Schedule::is_stuck(const Worker& worker, Nanoseconds now) const {
+  return !worker.flights.empty() && now - worker.last_result > kHoarding && steps_[worker.step].batch == 0;
+}
+
+std::vector<Schedule::Dispatch> Schedule::decide(Nanoseconds now) {
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    auto& [index, queued_name] = delayed_.begin()->second;
+    steps_[index].in_flight.erase(key(queued_name));
+    offer(index, queued_name.lane, queued_name.source, std::move(queued_name.name));
+    delayed_.erase(delayed_.begin());
+  }
+  std::vector<std::size_t> takers(steps_.size(), 0);
+  for (const auto& [id, worker] : workers_) takers[worker.step] += !worker.draining && !is_stuck(worker, now);
+  std::vector<Dispatch> dispatches;
+  for (auto& [id, worker] : workers_) {
+    Step& step = steps_[worker.step];
+    if (worker.draining || !has_work(step)) continue;
+    if (is_stuck(worker, now)) continue;
+    std::size_t room = window(step);
+    if (step.mood != Mood::kRunning) {
+      if (now < step.until || step.probing || !step.in_flight.empty()) continue;
+      step.probing = true;
+      room = 1;
+    }
+    const std::size_t waiting = queued(worker.step);
+    const std::size_t share = (waiting + takers[worker.step] - 1) / takers[worker.step];
+    takers[worker.step] -= takers[worker.step] > 1;
+    // A bundle, not a name at a time, once a worker is well supplied.
+    if (steps_[worker.step].batch == 0 && worker.flights.size() * 2 > room) continue;
+    if (worker.flights.size() >= room) continue;
+    Dispatch dispatch{id, {}};
+    give(step, worker, dispatch, std::min(room - worker.flights.size(), std::max<std::size_t>(share, 1)), now);
+    if (!dispatch.jobs.empty()) dispatches.push_back(std::move(dispatch));
+  }
+  return dispatches;
+}
+
+std::optional<WorkerId> Schedule::hoarder(Nanoseconds now) const {
+  std::vector<bool> idle(steps_.size(), false);
+  for (const auto& [id, worker] : workers_) {
+    if (!worker.draining && worker.flights.empty() && !has_work(steps_[worker.step])) idle[worker.step] = true;
+  }
+  for (const auto& [id, worker] : workers_) {
+    if (worker.flights.size() > 1 && is_stuck(worker, now) && idle[worker.step]) return id;
+  }
+  return std::nullopt;
+}
+
+std::vector<WorkerId> Schedule::workers_of(std::size_t step) const {
+  std::vector<WorkerId> all;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.step == step) all.push_back(id);
+  }
+  return all;
+}
+
+std::uint32_t Schedule::last_id(WorkerId id) const {
+  const auto worker = workers_.find(id);
+  return worker == workers_.end() ? 0 : worker->second.last_id;
+}
+
+void Schedule::revoked(WorkerId id, std::uint32_t in_hand) {
+  auto found = workers_.find(id);
+  if (found == workers_.end()) return;
+  Worker& worker = found->second;
+  Step& step = steps_[worker.step];
+  while (!worker.flights.empty() && worker.flights.back().id > in_hand) {
+    Queued queued_name = std::move(worker.flights.back().queued);
+    worker.flights.pop_back();
+    step.in_flight.erase(key(queued_name));
+    queue_again(step, std::move(queued_name), true);
+  }
+}
+
+std::optional<Nanoseconds> Schedule::next_wakeup(Nanoseconds now) const {
+  std::optional<Nanoseconds> next;
+  if (!delayed_.empty()) next = delayed_.begin()->first;
+  for (const Step& step : steps_) {
+    if (step.mood != Mood::kRunning && !step.probing && step.until > now && has_work(step)) next = std::min(next.value_or(step.until), step.until);
+  }
+  return next;
+}
+
+}  // namespace mfdata

@@ -1,0 +1,288 @@
+#include "spool_watcher.hpp"
+
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "libmfdata/spool_layout.hpp"
+
+namespace mfdata {
+namespace {
+
+constexpr int kSlice = 512;                    // directory entries between two looks at the loop
+constexpr std::size_t kSortedAtOnce = 10'000;  // listed names are taken oldest first, in lots of this size
+constexpr std::uint32_t kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_DELETE_SELF | IN_MOVE_SELF;
+
+// statfs(2): filesystems whose changes by others raise no events here.
+bool is_remote(const std::string& path) {
+  struct statfs fs;
+  if (::statfs(path.c_str(), &fs) != 0) return false;
+  switch (static_cast<unsigned long>(fs.f_type)) {
+    case 0x6969:      // NFS
+    case 0x65735546:  // FUSE
+    case 0xFF534D42:  // CIFS
+    case 0xFE534D42:  // SMB2
+    case 0x01021997:  // 9P
+      return true;
+    default: return false;
+  }
+}
+
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+}  // namespace
+
+SpoolWatcher::SpoolWatcher(EventLoop& loop, const Disk& disk, std::size_t max_quiet, Taker taker)
+    : loop_(loop), disk_(disk), max_quiet_(max_quiet), taker_(std::move(taker)) {
+  inotify_ = FileDescriptor(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify_) taker_.warn(std::string("no inotify (") + std::strerror(errno) + "): directories are listed every second");
+  if (inotify_) readable_ = loop_.on_readable(inotify_.get(), [this] { read_events(); });
+  slice_timer_ = loop_.timer([this] { scan_slice(); });
+}
+
+void SpoolWatcher::set(std::size_t source, WatchedSource watched) {
+  if (source == sources_.size()) {
+    sources_.emplace_back();
+    states_.emplace_back();
+  }
+  sources_[source] = std::move(watched);
+  State& state = states_[source];
+  state.removed = false;
+  state.quiet.clear();
+  state.listing.reset();
+  watch(source);
+  state.wanted = !state.lost;
+  loop_.arm(slice_timer_, EventLoop::now_ns());
+}
+
+void SpoolWatcher::remove(std::size_t source) {
+  unwatch(states_[source]);
+  states_[source] = State();
+  states_[source].removed = true;
+}
+
+void SpoolWatcher::unwatch(State& state) {
+  if (state.watch < 0) return;
+  by_watch_.erase(state.watch);
+  ::inotify_rm_watch(inotify_.get(), state.watch);
+  state.watch = -1;
+}
+
+void SpoolWatcher::rescan() {
+  for (std::size_t source = 0; source < states_.size(); ++source) {
+    if (states_[source].removed) continue;
+    if (!states_[source].lost) watch(source);  // a parent may have been renamed, or something mounted over it
+    states_[source].wanted = true;
+  }
+  loop_.arm(slice_timer_, EventLoop::now_ns());
+}
+
+void SpoolWatcher::rescan(std::size_t source) {
+  states_[source].wanted = !states_[source].lost;
+  loop_.arm(slice_timer_, EventLoop::now_ns());
+}
+
+bool SpoolWatcher::scanning() const {
+  return std::any_of(states_.begin(), states_.end(), [](const State& state) { return state.wanted || state.listing; });
+}
+
+void SpoolWatcher::watch(std::size_t source) {
+  State& state = states_[source];
+  const std::string path = disk_.absolute(sources_[source].path);
+  const int number = inotify_ ? ::inotify_add_watch(inotify_.get(), path.c_str(), kEvents) : -1;
+  const int errnum = errno;
+  if (number < 0 && inotify_ && (errnum == ENOENT || errnum == ENOTDIR)) return lose(source, std::strerror(errnum));
+  const bool was_polled = std::exchange(state.polled, number < 0 || is_remote(path));
+  if (state.polled && !was_polled) {
+    taker_.warn("directory " + path + " is listed every second: " +
+                (number < 0 ? std::string("no inotify watch (") + std::strerror(errnum) + ")" : "its filesystem reports no changes of others"));
+  }
+  if (state.lost) taker_.warn("directory " + path + " is back");
+  state.lost = false;
+  if (state.watch != number) unwatch(state);
+  state.watch = number;
+  if (number >= 0) by_watch_[number] = source;
+}
+
+void SpoolWatcher::lose(std::size_t source, const char* why) {
+  State& state = states_[source];
+  if (!state.lost) taker_.warn("directory " + disk_.absolute(sources_[source].path) + " is gone (" + why + "): waiting for it to come back");
+  unwatch(state);
+  state.lost = true;
+  state.listing.reset();
+  state.quiet.clear();
+  taker_.forget(source);
+}
+
+void SpoolWatcher::read_events() {
+  alignas(inotify_event) static std::array<char, 64 * 1024> buffer;
+  for (int round = 0; round < 8; ++round) {
+    const ssize_t length = ::read(inotify_.get(), buffer.data(), buffer.size());
+    if (length <= 0) return;
+    for (const char* at = buffer.data(); at < buffer.data() + length;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(at);
+      at += sizeof *event + event->len;
+      if ((event->mask & IN_Q_OVERFLOW) != 0) {
+        taker_.overflow();
+        rescan();
+        continue;
+      }
+      const auto source = by_watch_.find(event->wd);
+      if (source != by_watch_.end()) take_event(source->second, event->mask, event->len > 0 ? event->name : "");
+    }
+    if (static_cast<std::size_t>(length) < buffer.size() / 2) return;
+  }
+}
+
+void SpoolWatcher::take_event(std::size_t index, std::uint32_t mask, const char* name) {
+  const WatchedSource& source = sources_[index];
+  if ((mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) != 0) {
+    lose(index, (mask & IN_MOVE_SELF) != 0 ? "moved away" : "removed");
+    return;
+  }
+  if (*name == '\0' || (mask & IN_ISDIR) != 0) return;
+  if (source.arrivals && source.ready.kind == Readiness::Kind::kRename && (mask & IN_MOVED_TO) == 0) return;
+  if (ignored(source, name)) return;
+  if (!offer(index, name, false)) states_[index].starved = true;
+}
+
+bool SpoolWatcher::ignored(const WatchedSource& source, const char* name) const {
+  if (!source.arrivals) return name[0] == '.';
+  if (std::string_view(name).starts_with(layout::kHidden)) return true;  // ours, whatever the operator ignores
+  return std::any_of(source.ignore.begin(), source.ignore.end(), [&](const std::string& pattern) {
+    if (pattern.size() > 1 && pattern[0] == '*' && pattern.find_first_of("*?[\\", 1) == std::string::npos) {
+      return std::string_view(name).ends_with(std::string_view(pattern).substr(1));
+    }
+    return ::fnmatch(pattern.c_str(), name, 0) == 0;
+  });
+}
+
+// A listing does not tell how a name came to be: where only a rename makes a file complete, a listed one has to be quiet.
+bool SpoolWatcher::offer(std::size_t index, std::string name, bool listed) {
+  const Readiness::Kind kind = sources_[index].ready.kind;
+  if (sources_[index].arrivals && (kind == Readiness::Kind::kQuiet || (kind == Readiness::Kind::kRename && listed))) {
+    watch_quiet(index, name);
+    return true;
+  }
+  return taker_.offer(index, std::move(name));
+}
+
+// ---- listing
+
+void SpoolWatcher::scan_slice() {
+  for (std::size_t turn = 0; turn < states_.size(); ++turn) {  // one slice of each in turn
+    const std::size_t source = (next_slice_ + turn) % states_.size();
+    State& state = states_[source];
+    if (state.lost || (!state.wanted && !state.listing)) continue;
+    if (list_slice(source)) state.listing.reset();
+    next_slice_ = source + 1;
+    break;
+  }
+  const bool more = std::any_of(states_.begin(), states_.end(), [](const State& s) { return !s.lost && (s.wanted || s.listing); });
+  if (more) loop_.arm(slice_timer_, EventLoop::now_ns());
+}
+
+// True when the listing is finished, for good or for want of room.
+bool SpoolWatcher::list_slice(std::size_t index) {
+  State& state = states_[index];
+  const WatchedSource& source = sources_[index];
+  if (!state.listing) {
+    state.wanted = state.starved = false;
+    state.found.clear();
+    taker_.forget(index);
+    state.listing.reset(::opendir(disk_.absolute(source.path).c_str()));
+    if (!state.listing) {
+      lose(index, std::strerror(errno));
+      return true;
+    }
+  }
+  for (int entries = 0; entries < kSlice; ++entries) {
+    const dirent* entry = ::readdir(state.listing.get());
+    if (!entry) {
+      offer_found(index);
+      return true;
+    }
+    if (entry->d_type == DT_DIR || ignored(source, entry->d_name)) continue;
+    std::int64_t age = 0;
+    struct stat st;
+    if (source.arrivals && ::fstatat(::dirfd(state.listing.get()), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0) age = nanoseconds(st.st_mtim);
+    state.found.emplace_back(age, entry->d_name);
+    if (state.found.size() >= kSortedAtOnce) {
+      offer_found(index);
+      if (state.starved) return true;
+    }
+  }
+  return false;
+}
+
+void SpoolWatcher::offer_found(std::size_t index) {
+  State& state = states_[index];
+  std::sort(state.found.begin(), state.found.end());
+  for (auto& [age, name] : state.found) {
+    if (offer(index, std::move(name), true)) continue;
+    state.starved = true;
+    break;
+  }
+  state.found.clear();
+  if (state.starved) state.found.shrink_to_fit();
+}
+
+// ---- files that are complete when they have been quiet
+
+void SpoolWatcher::watch_quiet(std::size_t index, const std::string& name) {
+  State& state = states_[index];
+  if (state.quiet.size() >= max_quiet_) {
+    state.starved = true;
+    return;
+  }
+  auto status = disk_.status(sources_[index].path + '/' + name);
+  if (!status) return;
+  state.quiet.try_emplace(name, Quiet{status->st_size, nanoseconds(status->st_ctim), EventLoop::now_ns()});
+}
+
+void SpoolWatcher::check_quiet(std::size_t index, std::int64_t now_ns) {
+  State& state = states_[index];
+  const auto quiet_ns = static_cast<std::int64_t>(sources_[index].ready.quiet_s * 1e9);
+  for (auto at = state.quiet.begin(); at != state.quiet.end();) {
+    auto status = disk_.status(sources_[index].path + '/' + at->first);
+    if (!status) {
+      at = state.quiet.erase(at);
+      continue;
+    }
+    const std::int64_t changed = nanoseconds(status->st_ctim);
+    if (status->st_size != at->second.size || changed != at->second.ctime_ns) {
+      at->second = {status->st_size, changed, now_ns};
+    } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first)) {
+      at = state.quiet.erase(at);
+      continue;
+    }
+    ++at;
+  }
+}
+
+void SpoolWatcher::tick(std::int64_t now_ns) {
+  bool wanted = false;
+  for (std::size_t source = 0; source < states_.size(); ++source) {
+    State& state = states_[source];
+    if (state.removed) continue;
+    if (state.lost && ::access(disk_.absolute(sources_[source].path).c_str(), R_OK | X_OK) == 0) {
+      watch(source);
+      state.wanted = !state.lost;
+    }
+    if (!state.quiet.empty()) check_quiet(source, now_ns);
+    if (state.polled && !state.listing) state.wanted = true;
+    if (state.starved && !state.listing && taker_.has_room(source)) state.wanted = true;
+    wanted = wanted || state.wanted;
+  }
+  if (wanted) loop_.arm(slice_timer_, EventLoop::now_ns());
+}
+
+}  // namespace mfdata

@@ -1,0 +1,252 @@
+#include "wire/worker_settings.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace mfdata::wire {
+namespace {
+
+using nlohmann::json;
+
+// Configuration strings may hold any bytes (a secret, a path): as arrays of bytes when they are not UTF-8.
+json bytes(const std::string& text) {
+  json value = text;
+  try {
+    (void)value.dump();
+  } catch (const json::exception&) {
+    value = json::object({{"bytes", std::vector<unsigned char>(text.begin(), text.end())}});
+  }
+  return value;
+}
+
+std::string text_of(const json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  const auto bytes = value.at("bytes").get<std::vector<unsigned char>>();
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// A tagged form, since a table of the configuration may have any key.
+json tree(const ConfigValue& value) {
+  switch (value.kind()) {
+    case ConfigValue::Kind::kTable: {
+      json members = json::array();
+      for (const auto& [key, member] : value.table()) members.push_back({bytes(key), tree(member)});
+      return {{"t", members}};
+    }
+    case ConfigValue::Kind::kArray: {
+      json elements = json::array();
+      for (const ConfigValue& element : value.array()) elements.push_back(tree(element));
+      return {{"a", elements}};
+    }
+    case ConfigValue::Kind::kString: return {{"s", bytes(value.string())}};
+    case ConfigValue::Kind::kInteger: return {{"i", value.integer()}};
+    case ConfigValue::Kind::kReal: return {{"r", value.real()}};
+    case ConfigValue::Kind::kBool: return {{"b", value.boolean()}};
+  }
+  return {};
+}
+
+ConfigValue tree_of(const json& value) {
+  const auto member = value.begin();
+  if (member == value.end()) return ConfigValue();
+  const std::string& kind = member.key();
+  const json& data = member.value();
+  if (kind == "t") {
+    ConfigValue::Table table;
+    for (const json& pair : data) table.emplace_back(text_of(pair.at(0)), tree_of(pair.at(1)));
+    return ConfigValue(std::move(table));
+  }
+  if (kind == "a") {
+    ConfigValue::Array array;
+    for (const json& element : data) array.push_back(tree_of(element));
+    return ConfigValue(std::move(array));
+  }
+  if (kind == "s") return ConfigValue(text_of(data));
+  if (kind == "i") return ConfigValue(data.get<std::int64_t>());
+  if (kind == "r") return ConfigValue(data.get<double>());
+  return ConfigValue(data.get<bool>());
+}
+
+json rules(const std::vector<SwitchRule>& all) {
+  json out = json::array();
+  for (const SwitchRule& rule : all) {
+    json targets = json::array();
+    for (const std::string& target : rule.targets) targets.push_back(bytes(target));
+    out.push_back({bytes(rule.plugin), rule.type, rule.tag, bytes(rule.pattern), bytes(rule.where.file), rule.where.line, targets});
+  }
+  return out;
+}
+
+std::vector<SwitchRule> rules_of(const json& in, const std::string& switch_plugin) {
+  std::vector<SwitchRule> all;
+  for (const json& one : in) {
+    SwitchRule rule;
+    rule.switch_plugin = switch_plugin;
+    rule.plugin = text_of(one.at(0));
+    rule.type = one.at(1).get<std::string>();
+    rule.tag = one.at(2).get<std::string>();
+    rule.pattern = text_of(one.at(3));
+    rule.where.file = text_of(one.at(4));
+    rule.where.line = one.at(5).get<int>();
+    for (const json& target : one.at(6)) rule.targets.push_back(text_of(target));
+    all.push_back(std::move(rule));
+  }
+  return all;
+}
+
+// One list of members serves both directions: `Visit` is called with a name and a reference to each.
+template <class Settings, class Visit>
+void each_member(Settings& s, Visit&& visit) {
+  visit("task", s.task);
+  visit("home", s.home);
+  visit("data_dir", s.data_dir);
+  visit("durability", s.durability);
+  visit("kind", s.step.kind);
+  visit("plugin", s.step.plugin);
+  visit("trial_host_size", s.trial.sizes.host);
+  visit("trial_init_size", s.trial.sizes.init);
+  visit("trial_tick_size", s.trial.sizes.tick);
+  visit("trial_rules_size", s.trial.sizes.rules);
+  visit("trial_fail_call", s.trial.fail_call);
+  visit("trial_cycles", s.trial.cycles);
+  visit("trial_cancelled", s.trial.cancelled);
+  visit("trial_interrupted", s.trial.interrupted);
+  visit("trial_deadline_passed", s.trial.deadline_passed);
+  visit("step", s.step.name);
+  visit("component", s.step.component);
+  visit("timeout", s.step.timeout_s);
+  visit("max_age", s.step.max_age_s);
+  visit("rlimit_as", s.step.limits.address_space);
+  visit("rlimit_nofile", s.step.limits.open_files);
+  visit("rlimit_stack", s.step.limits.stack);
+  visit("rlimit_fsize", s.step.limits.file_size);
+  visit("failure_policy", s.step.failure_policy);
+  visit("failure_target", s.step.failure_target);
+  visit("keep_unmatched", s.step.keep_unmatched);
+  visit("retry_total", s.step.retry.total);
+  visit("retry_min_wait", s.step.retry.min_wait_s);
+  visit("retry_max_wait", s.step.retry.max_wait_s);
+  visit("retry_backoff", s.step.retry.backoff_s);
+  visit("batch_max_size", s.step.batch_max_size);
+  visit("batch_max_wait", s.step.batch_max_wait_s);
+  visit("slot", s.slot);
+  visit("library", s.library);
+  visit("plugin_dir", s.plugin_dir);
+  visit("plugin_version", s.plugin_version);
+  visit("entry_step", s.entry_step);
+  visit("max_file_size", s.max_file_size);
+  visit("step_limit", s.step_limit);
+  visit("log_level", s.log_level);
+  visit("sources", s.sources);
+  visit("targets", s.targets);
+  visit("count_crash", s.count_crash);
+  visit("max_crashes", s.max_crashes);
+  visit("crash_reason", s.crash_reason);
+  visit("crash_in_hand", s.crash_in_hand);
+  visit("arrival_directories", s.arrival_directories);
+  visit("arrival_names", s.arrival_names);
+  visit("trash_lifetime", s.lifetimes.trash_s);
+  visit("tmp_lifetime", s.lifetimes.tmp_s);
+  visit("backlog_lifetime", s.lifetimes.backlog_s);
+  visit("live_slots", s.live_slots);
+  visit("predicate_timeout", s.predicate_timeout_s);
+  visit("code_rules", s.code_rules);
+}
+
+struct Write {
+  json& out;
+  template <class T>
+  void operator()(const char* name, const T& member) const {
+    if constexpr (std::is_same_v<T, std::string>) {
+      out[name] = bytes(member);
+    } else if constexpr (std::is_enum_v<T>) {
+      out[name] = static_cast<int>(member);
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      out[name] = json::array();
+      for (const std::string& text : member) out[name].push_back(bytes(text));
+    } else {
+      out[name] = member;
+    }
+  }
+};
+
+struct Read {
+  const json& in;
+  template <class T>
+  void operator()(const char* name, T& member) const {
+    if constexpr (std::is_same_v<T, std::string>) {
+      member = text_of(in.at(name));
+    } else if constexpr (std::is_enum_v<T>) {
+      member = static_cast<T>(in.at(name).get<int>());
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      for (const json& text : in.at(name)) member.push_back(text_of(text));
+    } else {
+      member = in.at(name).get<T>();
+    }
+  }
+};
+
+}  // namespace
+
+std::vector<PredicateLibrary> predicates_of(const std::vector<SwitchRule>& rules, const Settings& settings, const Home& home, Problems& problems) {
+  std::vector<PredicateLibrary> all;
+  for (const SwitchRule& rule : rules) {
+    const PluginSettings* plugin = rule.type == "plugin" ? settings.find_plugin(rule.plugin) : nullptr;
+    const bool known = std::any_of(all.begin(), all.end(), [&](const PredicateLibrary& one) { return one.plugin == rule.plugin; });
+    if (plugin && !known) all.push_back({plugin->name, plugin->library, plugin->directory, resolved_custom(*plugin, settings, home, "", problems)});
+  }
+  return all;
+}
+
+WorkerSettings settings_for(const Settings& settings, const Home& home, const PluginSettings& plugin, const StepSettings& step, Problems& problems) {
+  WorkerSettings worker;
+  worker.home = home.root.string();
+  worker.data_dir = settings.general.data_dir;
+  worker.durability = settings.general.durability;
+  worker.step = step;
+  worker.library = plugin.library;
+  worker.plugin_dir = plugin.directory;
+  worker.plugin_version = plugin.version;
+  worker.entry_step = settings.general.entry_step;
+  worker.max_file_size = settings.general.max_file_size;
+  worker.step_limit = settings.general.step_limit;
+  worker.max_crashes = settings.general.max_crashes;
+  worker.log_level = step.log_level.empty() ? settings.general.log_level : step.log_level;
+  for (const PluginSettings& other : settings.plugins) {
+    std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules), [&](const SwitchRule& rule) { return rule.switch_plugin == plugin.name; });
+  }
+  worker.predicate_timeout_s = settings.general.predicate_timeout_s;
+  worker.predicates = predicates_of(worker.rules, settings, home, problems);
+  worker.custom = resolved_custom(plugin, settings, home, step.dotted(), problems);
+  return worker;
+}
+
+std::string encode(const WorkerSettings& settings) {
+  json out;
+  each_member(settings, Write{out});
+  out["custom"] = tree(settings.custom);
+  out["rules"] = rules(settings.rules);
+  out["predicates"] = json::array();
+  for (const PredicateLibrary& one : settings.predicates) {
+    out["predicates"].push_back({bytes(one.plugin), bytes(one.library), bytes(one.plugin_dir), tree(one.custom)});
+  }
+  return out.dump();
+}
+
+Result<WorkerSettings> decode_settings(const std::string& text) {
+  try {
+    const json in = json::parse(text);
+    WorkerSettings settings;
+    each_member(settings, Read{in});
+    settings.custom = tree_of(in.at("custom"));
+    settings.rules = rules_of(in.at("rules"), settings.step.plugin);
+    for (const json& one : in.at("predicates")) {
+      settings.predicates.push_back({text_of(one.at(0)), text_of(one.at(1)), text_of(one.at(2)), tree_of(one.at(3))});
+    }
+    return settings;
+  } catch (const json::exception& error) {
+    return Error{Code::kBadData, 0, std::string("bad settings of a worker: ") + error.what()};
+  }
+}
+
+}  // namespace mfdata::wire

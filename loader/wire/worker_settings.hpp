@@ -1,0 +1,82 @@
+// Everything that one worker process is told when it starts: resolved by the loader, so that a worker reads no
+// configuration of its own. Travels as JSON in a memory file (descriptor kSettings).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "libmfdata/settings.hpp"
+
+namespace mfdata::wire {
+
+enum class Task { kRun, kReap, kAcceptForeign, kRollForward, kPredicates, kCollect };
+
+// A plugin whose predicates the rules name.
+struct PredicateLibrary {
+  std::string plugin;
+  std::string library;     // absolute
+  std::string plugin_dir;  // absolute
+  ConfigValue custom{ConfigValue::Table()};
+};
+
+// struct_size of what a host of an earlier release hands to a plugin; 0: all that it has today.
+struct TableSizes {
+  std::uint32_t host = 0, init = 0, tick = 0, rules = 0;
+};
+
+// A host as a plugin may meet it one day, for validating plugins: all 0 in earnest.
+struct TrialSettings {
+  TableSizes sizes;              // of an older host, when `host` is set; what is behind each cannot be read
+  std::uint32_t fail_call = 0;   // the number of the host call that fails; the worker logs how many there were
+  std::uint32_t cycles = 0;      // create and destroy so often, then tell what has leaked
+  bool cancelled = false;        // from the beginning
+  bool interrupted = false;      // cancelled once a file is begun
+  bool deadline_passed = false;  // when a file is begun
+};
+
+struct WorkerSettings {
+  Task task = Task::kRun;
+  std::string home;
+  std::string data_dir;
+  Durability durability = Durability::kAccepted;
+  StepSettings step;
+  unsigned slot = 0;
+  std::string library;
+  std::string plugin_dir;
+  std::string plugin_version;
+  std::string entry_step;
+  std::uint64_t max_file_size = 0;
+  std::uint64_t step_limit = 1000;
+  std::string log_level = "info";
+  std::vector<std::string> sources;  // directories that jobs name by index; 0: the step's own
+  std::vector<std::string> targets;  // "plugin/step" of every step there is
+  ConfigValue custom{ConfigValue::Table()};
+  std::vector<SwitchRule> rules;  // that are addressed to this plugin
+  std::vector<PredicateLibrary> predicates;  // of their code rules
+  double predicate_timeout_s = 1;
+  // kReap
+  bool count_crash = false;
+  unsigned max_crashes = 3;
+  std::string crash_reason;
+  std::string crash_in_hand;  // Crash::in_hand
+  // kAcceptForeign: directory and name of each; kRollForward: names of commits
+  std::vector<std::string> arrival_directories;
+  std::vector<std::string> arrival_names;
+  // kCollect
+  Lifetimes lifetimes;
+  std::vector<std::string> live_slots;
+  TrialSettings trial;
+  // kPredicates: the code rules to compile, by their index
+  std::vector<std::uint32_t> code_rules;
+};
+
+// The plugins whose predicates these rules name, with what their [custom] comes to.
+std::vector<PredicateLibrary> predicates_of(const std::vector<SwitchRule>& rules, const Settings& settings, const Home& home, Problems& problems);
+
+// What a worker of this step is told; its sources and targets are the caller's to add.
+WorkerSettings settings_for(const Settings& settings, const Home& home, const PluginSettings& plugin, const StepSettings& step, Problems& problems);
+
+std::string encode(const WorkerSettings& settings);
+Result<WorkerSettings> decode_settings(const std::string& text);
+
+}  // namespace mfdata::wire

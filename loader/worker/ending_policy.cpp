@@ -1,0 +1,418 @@
+#include "worker/ending_policy.hpp"
+
+#include <mfdata/plugin.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+
+#include "libmfdata/arrival.hpp"
+#include "libmfdata/clock.hpp"
+#include "libmfdata/delivery.hpp"
+#include "libmfdata/ending.hpp"
+#include "libmfdata/transaction.hpp"
+#include "libmfdata/trash.hpp"
+
+namespace mfdata {
+namespace {
+
+using wire::Outcome;
+
+constexpr std::size_t kRememberedWaits = 10'000;
+
+// Everything else is the system's trouble: the file waits until it is over.
+bool is_of_the_file(Code code) {
+  return code == Code::kBadData || code == Code::kRefused || code == Code::kLimit || code == Code::kGone || code == Code::kExists;
+}
+
+Context next_context(const Job& job, std::string uid, std::string to, const TagSet& tags) {
+  return Context{std::move(uid), job.name.generation + 1, job.context.size, std::move(to), {}, tags};
+}
+
+// SEMANTICS section 4: min(retry_max_wait, retry_min_wait + retry_backoff * 2^(attempt-1)).
+double retry_delay_s(const RetryPolicy& policy, std::uint64_t attempt) {
+  const double grown = policy.backoff_s * std::exp2(static_cast<double>(std::min<std::uint64_t>(attempt, 64) - 1));
+  return std::min(policy.max_wait_s, policy.min_wait_s + grown);
+}
+
+void note_trashed(const std::string& reason, End& end) {
+  end.outcome = Outcome::kFailed;
+  end.trashed = true;
+  end.ended = false;
+  end.routed.clear();
+  end.reason = reason;
+}
+
+bool moves_the_input(const std::vector<StagedOutput>& staged) {
+  return staged.size() == 1 && staged[0].file->input >= 0 && staged[0].op == Op::kMove;
+}
+
+}  // namespace
+
+void note_routes(const std::vector<StagedOutput>& staged, End& end) {
+  end.ended = true;
+  for (const StagedOutput& output : staged) {
+    if (output.step.empty()) continue;
+    end.ended = false;
+    end.routed.push_back(output.target);
+  }
+}
+
+TrashNote EndingPolicy::note_of(Treatment& treatment, std::size_t index, const std::string& reason,
+                                const std::string& text) const {
+  TrashNote note;
+  note.reason = reason;
+  note.text = text;
+  note.plugin_version = settings_.plugin_version;
+  note.tags = treatment.input(index)->tags;
+  const std::string* attempt = treatment.jobs()[index].context.tags.get(
+      "latest." + settings_.step.dotted() + "_reinject.attempt");
+  unsigned retries = 0;
+  if (attempt) std::from_chars(attempt->data(), attempt->data() + attempt->size(), retries);
+  note.attempts = retries + 1;
+  return note;
+}
+
+// ---- ends of one file
+
+Result<void> EndingPolicy::run_transaction(const std::vector<Job*>& jobs, std::vector<Output>& outputs) {
+  bool committed = false;
+  auto done = transaction(spool_, slot_, jobs, outputs, committed);
+  if (committed && !done) {  // what is committed is done; publishing goes on when it can
+    pending_ = true;
+    return {};
+  }
+  return done;
+}
+
+Result<void> EndingPolicy::end_job(Job& job) {
+  if (!job.name.sidecar) return end(spool_, slot_, job);
+  std::vector<Output> none;
+  return run_transaction({&job}, none);
+}
+
+// The only output is the input itself.
+Result<void> EndingPolicy::commit_input(const StagedOutput& staged, Job& job, End& end) {
+  const TagSet& tags = staged.file->tags;
+  std::vector<Output> outputs;
+  const auto passed_on = [&](Context next) {
+    auto passed = pass_on(spool_, slot_, job, std::move(next));
+    if (passed && passed->trashed) note_trashed(passed->reason, end);
+    return passed ? Result<void>() : Result<void>(passed.error());
+  };
+  if (!staged.step.empty()) {
+    auto passed = passed_on(next_context(job, job.name.uid, layout::step_directory(staged.step), tags));
+    if (!passed.is(Code::kAttribute)) return passed;
+    MFDATA_TRY(add_outputs(job, staged, 0, true, outputs));  // it outgrew the attribute: its name gets the "c"
+    return run_transaction({&job}, outputs);
+  }
+  Context next = next_context(job, job.name.uid, staged.path, tags);
+  next.style = staged.style;
+  if (!staged.far && !job.name.sidecar) {
+    auto passed = passed_on(next);
+    if (!passed.is(Code::kAttribute)) return passed;
+  }
+  MFDATA_TRY(plan_delivery(staged, job, outputs));
+  return run_transaction({&job}, outputs);
+}
+
+// The delivery of an input that needs a transaction: to another filesystem, or with a sidecar.
+Result<void> EndingPolicy::plan_delivery(const StagedOutput& staged, Job& job, std::vector<Output>& outputs) const {
+  const bool own_inode = job.status.st_nlink == 1;
+  if (!staged.far && !(job.name.sidecar && own_inode)) return add_outputs(job, staged, 0, true, outputs);
+  // No copy inside the spool: a second name of the inode.
+  Context next = next_context(job, job.name.uid, staged.path, staged.file->tags);
+  next.style = staged.style;
+  if (!staged.far) MFDATA_TRY(tag_delivered(job.file.get(), next, job.path));
+  outputs.push_back({Output::Content::kInput, job.path, "", kDeliver, job.name.uid, next});
+  outputs.push_back({Output::Content::kText, "", encode(next), kDeliver, job.name.uid + ".context", {}});
+  if (!staged.far && !next.style.tags_suffix.empty()) {
+    outputs.push_back({Output::Content::kText, "", tags_file_text(staged.file->tags), kDeliver, job.name.uid + ".tags", {}});
+  }
+  return {};
+}
+
+// The outputs of one staged file, in a transaction with others.
+Result<void> EndingPolicy::add_outputs(const Job& job, const StagedOutput& staged, std::size_t index, bool keeps_uid,
+                                       std::vector<Output>& outputs) const {
+  const bool is_input = staged.file->input >= 0;
+  const bool delivered = staged.step.empty();
+  const std::string uid =
+      keeps_uid ? job.name.uid : child_uid(job.name.uid, job.name.generation + 1, index);
+  Context context = next_context(job, uid, delivered ? staged.path : layout::step_directory(staged.step), staged.file->tags);
+  context.style = staged.style;
+  if (!context.tags.get("first.core.original_uid")) {  // of no input: it begins here
+    for (const auto& [name, value] : first_tags(settings_.step.dotted(), uid, uid)) MFDATA_TRY(context.tags.set(name, value));
+  }
+  Output output;
+  output.path = is_input ? job.path : staged.file->path;
+  if (!is_input) {
+    auto status = spool_.disk().status(staged.file->path);
+    if (!status) return status.error();
+    if (!S_ISREG(status->st_mode)) return Error{Code::kBadData, 0, "the step replaced its new file by something else"};
+    if ((status->st_mode & 0600) != 0600) MFDATA_TRY(spool_.disk().make_writable(staged.file->path, status->st_mode));  // to tag it
+    context.size = static_cast<std::uint64_t>(status->st_size);
+    output.content = Output::Content::kNew;
+  } else {
+    output.content = delivered || staged.op == Op::kCopy ? Output::Content::kCopy : Output::Content::kInput;
+  }
+  output.directory = delivered ? kDeliver : context.to;
+  SpoolName name{uid, context.generation, output.content == Output::Content::kInput, 0};
+  output.filename = delivered ? uid : name.spell();
+  output.context = std::move(context);
+  outputs.push_back(std::move(output));
+  if (delivered && !staged.style.tags_suffix.empty()) {
+    outputs.push_back({Output::Content::kText, "", tags_file_text(outputs.back().context->tags), kDeliver, uid + ".tags", {}});
+  }
+  return {};
+}
+
+Result<void> EndingPolicy::commit(Treatment& treatment, End& end) {
+  Job& job = treatment.jobs()[0];
+  const std::vector<StagedOutput>& staged = treatment.staged();
+  if (staged.empty()) return end_job(job);
+  if (moves_the_input(staged)) return commit_input(staged[0], job, end);
+  std::vector<Output> outputs;
+  MFDATA_TRY(plan(treatment, outputs));
+  return run_transaction({&job}, outputs);
+}
+
+// What a treatment that ends in a transaction puts into it.
+Result<void> EndingPolicy::plan(Treatment& treatment, std::vector<Output>& outputs) const {
+  Job& job = treatment.jobs()[0];
+  const std::vector<StagedOutput>& staged = treatment.staged();
+  if (moves_the_input(staged)) return plan_delivery(staged[0], job, outputs);
+  for (std::size_t i = 0; i < staged.size(); ++i) MFDATA_TRY(add_outputs(job, staged[i], i, false, outputs));
+  return {};
+}
+
+bool EndingPolicy::shares_commit(Treatment& treatment, std::int32_t rc) const {
+  if (rc != MFDATA_OK) return false;
+  const std::vector<StagedOutput>& staged = treatment.staged();
+  const bool sidecar = treatment.jobs()[0].name.sidecar;
+  // A slow or full disk elsewhere holds up nobody else's commit.
+  if (std::any_of(staged.begin(), staged.end(), [](const StagedOutput& output) { return output.far; })) return false;
+  return staged.empty() ? sidecar : !moves_the_input(staged) || (sidecar && staged[0].step.empty());
+}
+
+std::vector<End> EndingPolicy::finish_group(const std::vector<Treatment*>& treatments) {
+  std::vector<End> ends(treatments.size());
+  std::vector<Output> outputs;
+  std::vector<Job*> jobs;
+  Result<void> done;
+  for (std::size_t i = 0; i < treatments.size() && done; ++i) {
+    jobs.push_back(&treatments[i]->jobs()[0]);
+    note_routes(treatments[i]->staged(), ends[i]);
+    done = plan(*treatments[i], outputs);
+  }
+  if (done) done = run_transaction(jobs, outputs);
+  if (done) return ends;
+  End failed;
+  failed.reason = done.error().text;
+  failed.outcome = done.is(Code::kNoSpace) ? Outcome::kNoSpace : Outcome::kError;
+  auto undone = abort_transaction(spool_, slot_);
+  stuck_ = stuck_ || !undone;
+  for (std::size_t i = 0; i < treatments.size(); ++i) {
+    ends[i] = failed;
+    give_back_from(*jobs[i], undone, ends[i]);
+  }
+  return ends;
+}
+
+std::optional<EndingPolicy::Waiting> EndingPolicy::next_attempt(const Treatment& treatment,
+                                                                const Job& job) const {
+  const std::string tag = "latest." + settings_.step.dotted() + "_reinject.attempt";
+  const RetryPolicy& policy = settings_.step.retry;
+  std::uint64_t attempt = 0;
+  if (const std::string* done = job.context.tags.get(tag)) {
+    std::from_chars(done->data(), done->data() + done->size(), attempt);
+  }
+  if (attempt >= policy.total) return std::nullopt;
+  double delay_s = retry_delay_s(policy, attempt + 1);
+  if (treatment.retry_delay_ms) {
+    delay_s = std::clamp(static_cast<double>(*treatment.retry_delay_ms) / 1000, 0.0, policy.max_wait_s);
+  }
+  Waiting waiting{real_ms() + static_cast<std::int64_t>(delay_s * 1000), job.context.tags};
+  if (!waiting.tags.set(tag, std::to_string(attempt + 1))) return std::nullopt;
+  return waiting;
+}
+
+Context EndingPolicy::waiting_context(const Job& job, const Waiting& waiting) const {
+  const std::string directory = layout::waiting_directory(settings_.step.dotted());
+  return next_context(job, job.name.uid, directory + '/' + std::to_string(waiting.due_ms), waiting.tags);
+}
+
+// A file whose attribute cannot hold its context, or is not to be written (a batch), waits with a sidecar.
+Output EndingPolicy::waiting_output(const Job& job, const Waiting& waiting) const {
+  const WaitingName name{waiting.due_ms, {job.name.uid, job.name.generation + 1, true, 0}};
+  return {Output::Content::kInput, job.path, "", layout::waiting_directory(settings_.step.dotted()), name.spell(), waiting_context(job, waiting)};
+}
+
+Result<void> EndingPolicy::fail(Treatment& treatment, const std::string& reason, End& end) {
+  Job& job = treatment.jobs()[0];
+  end.outcome = Outcome::kFailed;
+  end.reason = treatment.reason;
+  switch (settings_.step.failure_policy) {
+    case FailurePolicy::kKeep:
+      end.trashed = true;
+      return trash(spool_, slot_, job, note_of(treatment, 0, reason, treatment.reason));
+    case FailurePolicy::kDelete: end.ended = true; return end_job(job);
+    case FailurePolicy::kMove: break;
+  }
+  treatment.staged().clear();
+  mfdata_file* file = treatment.input(0);
+  file->moved = false;
+  file->tags = treatment.tags_at_begin(0);
+  DeliveryStyle style;
+  style.tags_suffix = ".tags";
+  const std::string& target = settings_.step.failure_target;
+  auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, true)
+                                        : treatment.emit(file, Op::kMove, target);
+  if (!staged) {
+    end.trashed = true;
+    return trash(spool_, slot_, job, note_of(treatment, 0, reason, treatment.reason + "; failure_policy_move_dest_dir: " + staged.error().text));
+  }
+  note_routes(treatment.staged(), end);
+  return commit_input(treatment.staged()[0], job, end);
+}
+
+// Something of the system went wrong while the treatment was ended: nothing of it was committed.
+End EndingPolicy::recover_from(Treatment& treatment, const Error& error, bool lost_input) {
+  End end;
+  end.reason = error.text;
+  end.outcome = error.code == Code::kNoSpace ? Outcome::kNoSpace : Outcome::kError;
+  auto undone = abort_transaction(spool_, slot_);
+  stuck_ = stuck_ || !undone;
+  const bool single = treatment.jobs().size() == 1;
+  for (std::size_t index = 0; index < treatment.jobs().size(); ++index) {
+    Job& job = treatment.jobs()[index];
+    if (undone && (lost_input || error.code == Code::kGone) && !stands(spool_, job)) {
+      bring_back(treatment, index, end);
+      if (!stands(spool_, job)) continue;
+    }
+    if (undone && single && is_of_the_file(error.code) && spool_.disk().exists(job.path)) {  // the operator looks at it
+      auto kept = trash(spool_, slot_, job, note_of(treatment, 0, "failed", end.reason));
+      if (kept) {
+        end.outcome = Outcome::kFailed;
+        end.trashed = true;
+        continue;
+      }
+    }
+    give_back_from(job, undone, end);
+  }
+  return end;
+}
+
+// An input that its step took away; as it was when it was taken. Until there is room for it, it stays open.
+void EndingPolicy::bring_back(Treatment& treatment, std::size_t index, End& end) {
+  Job& job = treatment.jobs()[index];
+  if (job.context.generation != job.name.generation) {  // its next hop was announced already
+    job.context = Context{job.name.uid, job.name.generation, job.context.size, layout::step_directory(settings_.step.dotted()), {}, treatment.tags_at_begin(index)};
+  }
+  auto restored = restore_input(spool_, slot_, job);
+  end.reason = kRemovedInput;
+  if (restored) return;
+  end.reason += "; it cannot be made anew yet: " + restored.error().text;
+  if (restored.is(Code::kNoSpace)) end.outcome = Outcome::kNoSpace;
+  Job kept;
+  kept.name = job.name;
+  kept.path = job.path;
+  kept.status = job.status;
+  kept.context = job.context;
+  kept.file = std::move(job.file);
+  kept_open_.push_back(std::move(kept));
+}
+
+// After the transaction was undone, or not: what stays in the slot is settled when this worker is gone.
+void EndingPolicy::give_back_from(const Job& job, const Result<void>& undone, End& end) {
+  if (!undone) {
+    end.reason += "; " + undone.error().text;
+    return;
+  }
+  if (!stands(spool_, job)) return;
+  auto back = give_back(spool_, slot_, job);
+  if (back) return;
+  stuck_ = true;
+  end.reason += "; " + back.error().text;
+}
+
+// Before the failure policy is applied: a plugin says that it met a full disk, or writes by itself and says that the file
+// failed. A retry that it asks for, and has left, is its own answer to that. Room may come between its failure and our
+// look: a file that has waited for room fails twice before it is believed.
+bool EndingPolicy::failed_for_room(const Treatment& treatment, const Job& job, std::int32_t rc) {
+  if (rc == MFDATA_OK || rc == MFDATA_SKIP || rc == MFDATA_CANCELLED) return false;
+  if (rc == MFDATA_RETRY && next_attempt(treatment, job)) return false;
+  const bool waited = waited_for_room_.erase(job.name.uid) > 0;
+  if (rc != MFDATA_E_FULL && !treatment.met_full_disk && !spool_.disk().nearly_full()) return waited;
+  if (waited_for_room_.size() >= kRememberedWaits) waited_for_room_.clear();
+  waited_for_room_.insert(job.name.uid);
+  return true;
+}
+
+End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
+  End end;
+  Result<void> done;
+  Job& job = treatment.jobs()[0];
+  if (treatment.input_changed(0)) {
+    rc = MFDATA_FAIL;
+    treatment.reason = kChangedInput;
+    auto restored = restore_input(spool_, slot_, job);
+    if (!restored) return recover_from(treatment, restored.error(), true);
+    if (*restored) treatment.reason = kRemovedInput;
+  }
+  if ((rc != MFDATA_OK && treatment.met_full_disk) || failed_for_room(treatment, job, rc)) {
+    done = Error{Code::kNoSpace, ENOSPC, "the disk is full: " + treatment.reason};
+  } else if (rc == MFDATA_OK) {
+    note_routes(treatment.staged(), end);
+    done = commit(treatment, end);
+  } else if (rc == MFDATA_CANCELLED) {
+    end.outcome = Outcome::kCancelled;
+    done = give_back(spool_, slot_, job);
+  } else if (rc == MFDATA_SKIP) {
+    end.outcome = Outcome::kSkipped;
+    end.reason = treatment.reason;
+    end.trashed = settings_.step.keep_unmatched;
+    end.ended = !end.trashed;
+    done = end.trashed ? trash(spool_, slot_, job, note_of(treatment, 0, "unmatched", treatment.reason)) : end_job(job);
+  } else if (auto waiting = rc == MFDATA_RETRY ? next_attempt(treatment, job) : std::nullopt) {
+    end.outcome = Outcome::kRetried;
+    end.reason = treatment.reason;
+    auto passed = pass_on(spool_, slot_, job, waiting_context(job, *waiting));
+    if (!passed) done = passed.error();
+    if (done.is(Code::kAttribute)) {
+      std::vector<Output> outputs = {waiting_output(job, *waiting)};
+      done = run_transaction({&job}, outputs);
+    }
+  } else {
+    if (treatment.reason.empty()) treatment.reason = "the step returned " + std::to_string(rc);
+    done = fail(treatment, "failed", end);
+  }
+  if (!done) end = recover_from(treatment, done.error());
+  return end;
+}
+
+End EndingPolicy::finish_loop(Treatment& treatment) {
+  End end;
+  end.outcome = Outcome::kFailed;
+  end.trashed = true;
+  end.reason = "it made more than " + std::to_string(settings_.step_limit) + " hops: the flow is a loop";
+  auto done = trash(spool_, slot_, treatment.jobs()[0], note_of(treatment, 0, "loop", end.reason));
+  return done ? end : recover_from(treatment, done.error());
+}
+
+Result<void> EndingPolicy::retry_pending() {
+  while (!kept_open_.empty()) {
+    auto restored = restore_input(spool_, slot_, kept_open_.back());
+    if (!restored) return restored.error();
+    MFDATA_TRY(give_back(spool_, slot_, kept_open_.back()));
+    kept_open_.pop_back();
+  }
+  if (!pending_) return {};
+  auto rolled = roll_forward_all(spool_, slot_.commit_prefix());
+  pending_ = !rolled;
+  return rolled;
+}
+
+}  // namespace mfdata

@@ -1,0 +1,92 @@
+// What becomes of the files of a treatment: the result of the step, and the policies of its configuration, turned
+// into one end each (libmfdata: ending, transaction, trash). SEMANTICS section 4, DESIGN section 3.
+#pragma once
+
+#include <set>
+#include <vector>
+
+#include "wire/worker_protocol.hpp"
+#include "libmfdata/transaction.hpp"
+#include "worker/treatment.hpp"
+
+namespace mfdata {
+
+struct End {
+  wire::Outcome outcome = wire::Outcome::kOk;
+  bool trashed = false;
+  bool ended = false;
+  std::vector<std::uint16_t> routed;
+  std::string reason;
+};
+
+inline constexpr const char* kChangedInput = "the step changed the content of its input, which it may only read";
+inline constexpr const char* kRemovedInput = "the step removed, moved or replaced its input, which it may only read";
+
+// Where the outputs go; without any to a step the file has ended.
+void note_routes(const std::vector<StagedOutput>& staged, End& end);
+
+class EndingPolicy {
+ public:
+  // Commits that an earlier worker of this slot left are published with the first call of retry_pending.
+  EndingPolicy(const Spool& spool, const Slot& slot, const wire::WorkerSettings& settings)
+      : spool_(spool), slot_(slot), settings_(settings), pending_(!spool.off(Protection::kRollAtDeath)) {}
+
+  // Ends the only job of the treatment after the step returned `rc`.
+  End finish(Treatment& treatment, std::int32_t rc);
+  // True when the treatment of one job would end in a transaction of its own: `finish_group` ends several in one.
+  bool shares_commit(Treatment& treatment, std::int32_t rc) const;
+  // Ends such treatments, all or none: on an error each file is back before its step, to be treated again.
+  std::vector<End> finish_group(const std::vector<Treatment*>& treatments);
+  // Ends all jobs of a batch in one transaction; one result for each.
+  std::vector<End> finish_batch(Treatment& treatment, std::vector<std::int32_t> results);
+  // The loop guard: to trash.
+  End finish_loop(Treatment& treatment);
+
+  // A commit that could not be published yet (a full disk elsewhere), or an input that could not be made anew, is tried again.
+  // The error: one is left.
+  Result<void> retry_pending();
+
+  // Files stand in the slot that could not be given back: they wait for the end of this worker.
+  bool stuck() const { return stuck_; }
+  // The only copy of a file is open here.
+  bool keeps_open() const { return !kept_open_.empty(); }
+
+ private:
+  struct Waiting {
+    std::int64_t due_ms = 0;
+    TagSet tags;
+  };
+
+  Result<void> commit(Treatment& treatment, End& end);
+  Result<void> commit_input(const StagedOutput& output, Job& job, End& end);
+  Result<void> plan(Treatment& treatment, std::vector<Output>& outputs) const;
+  Result<void> plan_delivery(const StagedOutput& staged, Job& job, std::vector<Output>& outputs) const;
+  Result<void> run_transaction(const std::vector<Job*>& jobs, std::vector<Output>& outputs);
+  Result<void> add_outputs(const Job& job, const StagedOutput& staged, std::size_t index, bool keeps_uid,
+                           std::vector<Output>& outputs) const;
+  Context waiting_context(const Job& job, const Waiting& waiting) const;
+  Output waiting_output(const Job& job, const Waiting& waiting) const;
+  Result<void> fail(Treatment& treatment, const std::string& reason, End& end);
+  Result<void> end_job(Job& job);
+  std::optional<Waiting> next_attempt(const Treatment& treatment, const Job& job) const;
+  Result<void> plan_failure(Treatment& treatment, std::size_t index, End& end, std::vector<Output>& outputs) const;
+  Result<std::vector<const char*>> fail_changed(Treatment& treatment, std::vector<std::int32_t>& results) const;
+  Result<void> plan_trash(Treatment& treatment, std::size_t index, const std::string& reason, const std::string& text,
+                          std::vector<Output>& outputs) const;
+  // `lost_input`: an input may not stand where it did.
+  End recover_from(Treatment& treatment, const Error& error, bool lost_input = false);
+  void bring_back(Treatment& treatment, std::size_t index, End& end);
+  void give_back_from(const Job& job, const Result<void>& undone, End& end);
+  bool failed_for_room(const Treatment& treatment, const Job& job, std::int32_t rc);
+  TrashNote note_of(Treatment& treatment, std::size_t index, const std::string& reason, const std::string& text) const;
+
+  const Spool& spool_;
+  const Slot& slot_;
+  const wire::WorkerSettings& settings_;
+  bool pending_;
+  bool stuck_ = false;
+  std::set<std::string> waited_for_room_;  // uids
+  std::vector<Job> kept_open_;             // of inputs that a step removed, and that cannot be made anew yet: their only copy
+};
+
+}  // namespace mfdata

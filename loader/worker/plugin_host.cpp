@@ -1,0 +1,139 @@
+#include "worker/plugin_host.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "libmfdata/printable.hpp"
+#include "worker/call_faults.hpp"
+#include "worker/rules_table.hpp"
+#include "worker/trial_host.hpp"
+
+namespace mfdata {
+namespace {
+
+constexpr std::size_t kMaxLogLine = 4096;
+constexpr std::size_t kMaxMetrics = 1000;
+constexpr std::size_t kMaxPendingDeltas = 1024;
+
+int level_of(const std::string& name) {
+  if (name == "debug") return MFDATA_LOG_DEBUG;
+  if (name == "warning") return MFDATA_LOG_WARNING;
+  if (name == "error") return MFDATA_LOG_ERROR;
+  return MFDATA_LOG_INFO;
+}
+
+mfdata_str str(const std::string& text) { return {text.data(), text.size()}; }
+
+const mfdata_host* table_of(const Surroundings& surroundings) { return surroundings.faults ? failing_table() : PluginHost::table(); }
+
+}  // namespace
+
+PluginHost::PluginHost(const Spool& spool, const wire::WorkerSettings& settings, wire::ProgressPage& progress, Surroundings surroundings)
+    : spool_(spool),
+      settings_(settings),
+      progress_(progress),
+      surroundings_(std::move(surroundings)),
+      older_(settings.trial.sizes.host > 0 ? std::make_unique<OlderHost>(settings.trial.sizes, *table_of(surroundings_), *rules_table()) : nullptr),
+      log_level_(level_of(settings.log_level)) {
+  for (const SwitchRule& rule : settings.rules) {
+    Rule& shown = rules_.emplace_back(Rule{&rule, rule.where.file + ':' + std::to_string(rule.where.line), {}});
+    for (const std::string& target : rule.targets) shown.targets.push_back(str(target));
+  }
+}
+
+PredicateProcess& PluginHost::predicates() {
+  if (!predicates_) {
+    predicates_ = std::make_unique<PredicateProcess>(surroundings_.predicate_program, settings_, [this](bool is_error, const std::string& text) {
+      write_log(is_error ? MFDATA_LOG_ERROR : MFDATA_LOG_WARNING, text);
+    });
+    predicates_->start();
+  }
+  return *predicates_;
+}
+
+PluginHost::~PluginHost() = default;
+
+const mfdata_init* PluginHost::init_for_create() {
+  init_.struct_size = sizeof init_;
+  init_.host = older_ ? older_->host() : table_of(surroundings_);
+  init_.ctx = this;
+  init_.plugin_name = str(settings_.step.plugin);
+  init_.step_name = str(settings_.step.name);
+  init_.plugin_dir = str(settings_.plugin_dir);
+  return older_ ? older_->shown(init_) : &init_;
+}
+
+const mfdata_tick* PluginHost::tick_at(std::int64_t now_ns, std::int64_t last_ns) {
+  tick_.struct_size = sizeof tick_;
+  tick_.now_ns = now_ns;
+  tick_.last_ns = last_ns;
+  return older_ ? older_->shown(tick_) : &tick_;
+}
+
+const mfdata_rules* PluginHost::rules_shown() const { return older_ ? older_->rules() : rules_table(); }
+
+void PluginHost::enter(Treatment* treatment, std::int64_t deadline_ns) {
+  kept_.clear();
+  treatment_ = treatment;
+  deadline_ns_ = deadline_ns;
+  thread_ = std::this_thread::get_id();
+  if (treatment && settings_.trial.interrupted) cancel_softly();
+}
+
+void PluginHost::leave() {
+  thread_ = std::thread::id();
+  treatment_ = nullptr;
+  deadline_ns_ = 0;
+}
+
+Treatment* PluginHost::treatment() { return in_callback() ? treatment_ : nullptr; }
+
+// One line, one write: "<priority>text" as sd-daemon(3) has it; the loader adds time and step.
+void PluginHost::write_log(int level, std::string_view message) const {
+  static constexpr std::array<const char*, 4> kPriorities = {"<7>", "<6>", "<4>", "<3>"};
+  if (!log_enabled(level)) return;
+  if (surroundings_.log) return surroundings_.log(level, printable(message, kMaxLogLine));
+  std::string line = kPriorities[static_cast<std::size_t>(std::min(std::max(level, 0), 3))] + printable(message, kMaxLogLine);
+  line += '\n';
+  if (::write(STDERR_FILENO, line.data(), line.size()) < 0) return;  // a full pipe: the line is lost, the file is not
+}
+
+mfdata_str PluginHost::keep(std::string text) {
+  const std::string& kept = kept_.emplace_back(std::move(text));
+  return str(kept);
+}
+
+Result<std::uint64_t> PluginHost::add_metric(Metric metric) {
+  const std::lock_guard lock(metrics_mutex_);
+  if (metrics_.size() >= kMaxMetrics) return Error{Code::kLimit, 0, "more than 1000 metrics"};
+  metrics_.push_back(std::move(metric));
+  return static_cast<std::uint64_t>(metrics_.size());
+}
+
+Result<void> PluginHost::change_metric(std::uint64_t id, double value, std::vector<std::string> labels) {
+  const std::lock_guard lock(metrics_mutex_);
+  if (id == 0 || id > metrics_.size()) return Error{Code::kNotFound, 0, "no such metric"};
+  const Metric& metric = metrics_[id - 1];
+  if (labels.size() != metric.label_keys.size()) return Error{Code::kBadData, 0, "the number of labels is not that of the metric"};
+  if (deltas_.size() >= kMaxPendingDeltas) return Error{Code::kLimit, 0, "too many changes of metrics in one call"};
+  wire::MetricDelta delta{static_cast<std::uint8_t>(metric.kind), metric.name, metric.help, {}, metric.buckets, value};
+  for (std::size_t i = 0; i < labels.size(); ++i) delta.labels.emplace_back(metric.label_keys[i], std::move(labels[i]));
+  if (metric.kind == MFDATA_COUNTER) {  // the same series once
+    for (wire::MetricDelta& pending : deltas_) {
+      if (pending.name != delta.name || pending.labels != delta.labels) continue;
+      pending.value += value;
+      return {};
+    }
+  }
+  deltas_.push_back(std::move(delta));
+  return {};
+}
+
+std::vector<wire::MetricDelta> PluginHost::take_metrics() {
+  const std::lock_guard lock(metrics_mutex_);
+  return std::exchange(deltas_, {});
+}
+
+}  // namespace mfdata

@@ -1,0 +1,334 @@
+#include "worker/step_runner.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "libmfdata/arrival.hpp"
+#include "libmfdata/clock.hpp"
+#include "libmfdata/home.hpp"
+
+namespace mfdata {
+namespace {
+
+using wire::Outcome;
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kGroupTimeNs = 5'000'000;  // DESIGN, Durability: up to 64 finished files, or what 5 ms brought
+constexpr std::size_t kGroupSize = 64;
+constexpr std::size_t kRememberedAlone = 10'000;
+constexpr std::size_t kGroupOutputs = 512;  // a large fan-out waits for nobody
+
+
+std::size_t open_descriptors() {
+  auto disk = Disk::open("/proc/self");
+  auto names = disk ? disk->list("fd") : Result<std::vector<std::string>>(disk.error());
+  return names ? names->size() : 0;
+}
+
+}  // namespace
+
+Outcome outcome_of(Code code) {
+  switch (code) {
+    case Code::kGone: return Outcome::kGone;
+    case Code::kBusy: return Outcome::kBusy;
+    case Code::kRefused: return Outcome::kRefused;
+    case Code::kForeign: return Outcome::kForeign;
+    case Code::kNoSpace: return Outcome::kNoSpace;
+    default: return Outcome::kError;
+  }
+}
+
+StepRunner::StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, Channel& channel, const mfdata_step& step)
+    : spool_(spool),
+      slot_(slot),
+      host_(host),
+      settings_(host.settings()),
+      channel_(channel),
+      instance_(host, step),
+      treatment_(std::make_unique<Treatment>(spool, slot, settings_)),
+      policy_(spool, slot, settings_) {
+  rlimit limit;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) open_files_limit_ = limit.rlim_cur;
+  group_limit_ = std::clamp<std::size_t>(open_files_limit_ / 16, 1, kGroupSize);  // a file that waits is open
+}
+
+// A plugin that leaks is replaced before it hits a limit, while no file is in hand. Looking costs some microseconds: a
+// generous limit on descriptors is looked at now and then.
+bool StepRunner::leaks() {
+  constexpr double kShare = 0.8;
+  if (++since_descriptor_check_ >= std::clamp<std::uint64_t>(open_files_limit_ / 64, 1, 32)) {
+    since_descriptor_check_ = 0;
+    const std::size_t open = open_descriptors();
+    if (static_cast<double>(open) > kShare * static_cast<double>(open_files_limit_)) {
+      host_.write_log(MFDATA_LOG_WARNING, "descriptors leak: " + std::to_string(open) + " of " + std::to_string(open_files_limit_) +
+                                              " (rlimit_nofile) are open; this worker is replaced");
+      return true;
+    }
+  }
+  const std::uint64_t limit = settings_.step.limits.address_space;
+  if (limit == 0) return false;
+  const auto text = small_file("/proc/self/statm");
+  const double bytes = text ? std::strtod(text->c_str(), nullptr) * static_cast<double>(::sysconf(_SC_PAGESIZE)) : 0;
+  if (bytes <= kShare * static_cast<double>(limit)) return false;
+  host_.write_log(MFDATA_LOG_WARNING, "memory leaks: " + std::to_string(static_cast<std::uint64_t>(bytes)) + " of " + std::to_string(limit) +
+                                          " bytes (rlimit_as); this worker is replaced");
+  return true;
+}
+
+int StepRunner::wait_ms() const {
+  std::int64_t wait_ns = instance_.ticks() ? kSecond : 10 * kSecond;
+  if (!batch_.empty()) wait_ns = std::min(wait_ns, std::max<std::int64_t>(0, batch_due_ns_ - monotonic_ns()));
+  return static_cast<int>((wait_ns + 999'999) / 1'000'000);
+}
+
+void StepRunner::run() {
+  while (true) {
+    if (names_.empty()) {
+      end_group();  // nothing more is at hand: nobody waits for 5 ms
+      if (channel_.flush_when_quiet() == 0) host_.progress().unreported = 0;
+    }
+    // With names at hand the channel is looked at now and then: a stop also comes as a signal.
+    const bool idle = names_.empty();
+    if (idle || names_.size() % 16 == 0) stopping_ = channel_.receive(names_, idle ? std::max(wait_ms(), 1) : 0) || stopping_;
+    if (stopping_ || policy_.stuck() || host_.cancelled()) break;
+    tick();
+    if (!names_.empty()) {
+      const wire::JobName name = std::move(names_.front());
+      names_.pop_front();
+      treat(name);
+    }
+    if (batch_is_due()) treat_batch();
+  }
+  end_group();
+  if (!batch_.empty()) treat_batch();
+  instance_.drain();
+  channel_.flush();
+  while (policy_.keeps_open() && !policy_.retry_pending()) ::usleep(100'000);  // what is open here stands nowhere else
+}
+
+void StepRunner::tick() {
+  const std::int64_t now = monotonic_ns();
+  (void)policy_.retry_pending();
+  if (!instance_.ticks() || now - last_tick_ns_ < kSecond) return;
+  instance_.tick(now, last_tick_ns_);
+  last_tick_ns_ = now;
+}
+
+StepRunner::Taken StepRunner::take(const wire::JobName& name) {
+  Taken taken;
+  taken.done.id = name.id;
+  const auto failed = [&](const Error& error) {
+    taken.done.outcome = outcome_of(error.code);
+    taken.done.reason = error.text;
+  };
+  if (name.source >= settings_.sources.size()) {
+    taken.done.outcome = Outcome::kGone;
+    return taken;
+  }
+  const std::string& directory = settings_.sources[name.source];
+  if (name.source != wire::kStepSource || is_arrival(spool_, directory, name.name)) {
+    auto job = accept(spool_, slot_, directory, name.name, ArrivalRules{settings_.max_file_size});
+    if (job) {
+      taken.job = std::move(*job);
+    } else {
+      failed(job.error());
+    }
+    return taken;
+  }
+  auto claimed = claim(spool_, slot_, name.name);
+  if (!claimed) {
+    failed(claimed.error());
+  } else if (claimed->job) {
+    taken.job = std::move(*claimed->job);
+  } else {
+    taken.done.outcome = Outcome::kSettled;
+    taken.done.trashed = claimed->settled != "finished" && claimed->settled != "returned";
+    taken.done.reason = claimed->settled;
+  }
+  return taken;
+}
+
+void StepRunner::begin_file(std::uint32_t id, std::int64_t now_ns) {
+  wire::ProgressPage& page = host_.progress();
+  page.job = id;
+  page.started_ns = static_cast<std::uint64_t>(now_ns);
+}
+
+// Whom the loader charges when this process dies now: Crash::in_hand.
+void StepRunner::note_in_hand(const std::string& file) {
+  auto& in_hand = host_.progress().in_hand;
+  const std::size_t length = file.copy(in_hand, sizeof in_hand - 1);
+  in_hand[length] = 0;
+}
+
+void StepRunner::report(wire::Done done) {
+  const bool treated = done.duration_ns > 0;
+  const std::size_t waiting = channel_.report(std::move(done));
+  wire::ProgressPage& page = host_.progress();
+  page.unreported = waiting == 0 ? 0 : page.unreported + treated;
+}
+
+wire::Done StepRunner::done_of(std::uint32_t id, const Job& job, End end, std::int64_t duration_ns) const {
+  wire::Done done;
+  done.id = id;
+  done.outcome = end.outcome;
+  done.trashed = end.trashed;
+  done.ended = end.ended;
+  done.bytes = static_cast<std::uint64_t>(job.status.st_size);
+  done.duration_ns = static_cast<std::uint64_t>(duration_ns);
+  const std::int64_t age = clock_ns(CLOCK_REALTIME) / 1'000'000 - uid_time_ms(job.name.uid);
+  done.age_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, age));
+  done.routed = std::move(end.routed);
+  done.reason = std::move(end.reason);
+  return done;
+}
+
+void StepRunner::treat(const wire::JobName& name) {
+  const bool due = !group_.empty() && monotonic_ns() - group_.front().began_ns >= kGroupTimeNs;
+  if (due || name.alone) end_group();  // nobody waits for a file that may crash again
+  if (auto published = policy_.retry_pending(); !published) {
+    wire::Done waits;
+    waits.id = name.id;
+    waits.outcome = published.is(Code::kNoSpace) ? Outcome::kNoSpace : Outcome::kError;
+    waits.reason = "an earlier file cannot be delivered yet: " + published.error().text;
+    return report(std::move(waits));
+  }
+  const std::int64_t began = monotonic_ns();
+  begin_file(name.id, began);
+  if (name.id <= host_.progress().revoked_up_to) {
+    host_.progress().started_ns = 0;
+    wire::Done revoked;
+    revoked.id = name.id;
+    revoked.outcome = Outcome::kRevoked;
+    return report(std::move(revoked));
+  }
+  note_in_hand(name.source == wire::kStepSource && SpoolName::parse(name.name) ? name.name : "");
+  Taken taken = take(name);
+  if (taken.job) {
+    treat_taken(name, std::move(*taken.job), began);
+  } else {
+    report(std::move(taken.done));
+  }
+  note_in_hand("");
+  host_.progress().started_ns = 0;
+}
+
+void StepRunner::treat_taken(const wire::JobName& name, Job job, std::int64_t began) {
+  note_in_hand(job.name.spell());
+  if (Treatment::next_hop(job.context.tags) > settings_.step_limit) return end_loop(name.id, std::move(job), began);
+  const bool alone = name.alone || job.name.crashes > 0;  // a batch that crashed is tried again one file at a time
+  if (!instance_.takes_batches()) return treat_one(name.id, std::move(job), began, alone);
+  host_.progress().started_ns = 0;
+  if (batch_.empty()) batch_due_ns_ = began + static_cast<std::int64_t>(settings_.step.batch_max_wait_s * 1e9);
+  if (alone && !batch_.empty()) treat_batch();
+  batch_.push_back(std::move(job));
+  batch_ids_.push_back(name.id);
+  if (alone) treat_batch();
+}
+
+std::int64_t StepRunner::deadline(std::int64_t began) const {
+  return settings_.trial.deadline_passed ? began : began + static_cast<std::int64_t>(settings_.step.timeout_s * 1e9);
+}
+
+void StepRunner::treat_one(std::uint32_t id, Job job, std::int64_t began, bool alone) {
+  alone = alone_.erase(job.name.uid) > 0 || alone;
+  std::vector<Job> jobs;
+  jobs.push_back(std::move(job));
+  treatment_->begin(std::move(jobs), "");
+  const mfdata_rc rc = instance_.process(*treatment_, deadline(began));
+  if (!alone && policy_.shares_commit(*treatment_, rc)) {
+    host_.progress().started_ns = 0;  // the time of a common commit is nobody's alone
+    join_group(id, began);
+  } else {
+    End end = policy_.finish(*treatment_, rc);
+    report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
+    treatment_->reset();
+  }
+  stopping_ = stopping_ || leaks();
+  channel_.send_metrics(host_.take_metrics());
+}
+
+// A file that ends in a transaction waits for others that do, so that they share its system calls and its fsyncs.
+void StepRunner::join_group(std::uint32_t id, std::int64_t began) {
+  treatment_->clear_scratch();
+  ++host_.progress().unreported;
+  const std::int64_t now = monotonic_ns();
+  group_outputs_ += treatment_->staged().size();
+  group_.push_back({std::move(treatment_), id, began, now});
+  if (spare_.empty()) {
+    treatment_ = std::make_unique<Treatment>(spool_, slot_, settings_);
+  } else {
+    treatment_ = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  if (group_.size() >= group_limit_ || group_outputs_ >= kGroupOutputs || now - group_.front().began_ns >= kGroupTimeNs) end_group();
+}
+
+void StepRunner::end_group() {
+  std::vector<Finished> group = std::exchange(group_, {});
+  group_outputs_ = 0;
+  // One whose input was changed while it waited ends by itself, with that reason.
+  const auto changed = group.size() == 1 ? group.begin() : std::stable_partition(group.begin(), group.end(), [](const Finished& finished) {
+    return !finished.treatment->input_changed(0);
+  });
+  const std::int64_t began = monotonic_ns();
+  std::vector<Treatment*> treatments;
+  for (auto finished = group.begin(); finished != changed; ++finished) treatments.push_back(finished->treatment.get());
+  std::vector<End> ends;
+  if (treatments.size() > 1) {
+    note_in_hand(kEveryFile);
+    ends = policy_.finish_group(treatments);
+    if (ends[0].outcome != Outcome::kOk) {  // one of them may be the reason
+      for (Treatment* treatment : treatments) alone_.insert(treatment->jobs()[0].name.uid);
+    }
+  }
+  for (std::size_t i = ends.size(); i < group.size(); ++i) {
+    note_in_hand(group[i].treatment->jobs()[0].name.spell());
+    ends.push_back(policy_.finish(*group[i].treatment, MFDATA_OK));
+  }
+  note_in_hand("");
+  for (std::size_t i = 0; i < group.size(); ++i) {
+    Finished& finished = group[i];
+    // The common end is a part of the time of each.
+    const std::int64_t share = (monotonic_ns() - began) / static_cast<std::int64_t>(group.size());
+    report(done_of(finished.id, finished.treatment->jobs()[0], std::move(ends[i]), finished.ended_ns - finished.began_ns + share));
+    finished.treatment->reset();
+    spare_.push_back(std::move(finished.treatment));
+  }
+  if (alone_.size() > kRememberedAlone) alone_.clear();
+}
+
+// The loop guard: a file that has made too many hops is not treated.
+void StepRunner::end_loop(std::uint32_t id, Job job, std::int64_t began) {
+  std::vector<Job> jobs;
+  jobs.push_back(std::move(job));
+  treatment_->begin(std::move(jobs), "");
+  End end = policy_.finish_loop(*treatment_);
+  report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
+  treatment_->reset();
+}
+
+bool StepRunner::batch_is_due() const {
+  return !batch_.empty() && (batch_.size() >= settings_.step.batch_max_size || monotonic_ns() >= batch_due_ns_);
+}
+
+void StepRunner::treat_batch() {
+  const std::int64_t began = monotonic_ns();
+  begin_file(batch_ids_.back(), began);  // none of the batch can be taken back
+  note_in_hand(batch_.size() == 1 ? batch_.front().name.spell() : kEveryFile);
+  std::vector<std::uint32_t> ids = std::exchange(batch_ids_, {});
+  treatment_->begin(std::exchange(batch_, {}), fresh_uid());
+  const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
+  std::vector<End> ends = policy_.finish_batch(*treatment_, results);
+  stopping_ = stopping_ || leaks();
+  for (std::size_t i = 0; i < ids.size(); ++i) report(done_of(ids[i], treatment_->jobs()[i], std::move(ends[i]), monotonic_ns() - began));
+  treatment_->reset();
+  note_in_hand("");
+  host_.progress().started_ns = 0;
+  channel_.send_metrics(host_.take_metrics());
+}
+
+}  // namespace mfdata

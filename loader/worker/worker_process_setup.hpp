@@ -1,0 +1,13 @@
+// What a worker process does to itself before it runs anything of a plugin: dies with its loader, takes the shared
+// lock that tells the next loader it lives, sets its limits, gives up new privileges.
+#pragma once
+
+#include "libmfdata/home.hpp"
+#include "libmfdata/settings.hpp"
+
+namespace mfdata {
+
+// The lock's descriptor stays open for ever and is inherited by what the worker starts.
+Result<void> set_up_process(const Home& home, const ResourceLimits& limits);
+
+}  // namespace mfdata

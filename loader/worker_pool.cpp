@@ -1,0 +1,407 @@
+#include "worker_pool.hpp"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <random>
+
+namespace mfdata {
+namespace {
+
+constexpr Nanoseconds kStartLimit = 60 * kSecond;  // for a worker to become ready
+constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
+constexpr int kRefusedExit = 3;  // of mfdata-worker: the plugin does not load or start
+
+std::string describe_status(int status) {
+  if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ')';
+  return "exit code " + std::to_string(WEXITSTATUS(status));
+}
+
+// max_age + random(0..max_age), so that the workers of a step are not replaced at once.
+Nanoseconds random_age(double max_age_s) {
+  static std::mt19937_64 engine{std::random_device{}()};
+  if (max_age_s <= 0) return 0;
+  return static_cast<Nanoseconds>((max_age_s + std::uniform_real_distribution<double>(0, max_age_s)(engine)) * 1e9);
+}
+
+}  // namespace
+
+WorkerPool::WorkerPool(EventLoop& loop, std::string program, Owner owner) : loop_(loop), program_(std::move(program)), owner_(std::move(owner)) {}
+
+WorkerPool::~WorkerPool() = default;
+
+void WorkerPool::add(wire::WorkerSettings settings) {
+  steps_.push_back(std::move(settings));
+  held_.push_back(false);
+  failures_.emplace_back();
+}
+
+void WorkerPool::resize(std::size_t step, unsigned numprocesses, bool recover_first) {
+  const Nanoseconds now = EventLoop::now_ns();
+  unsigned there = 0;
+  for (auto& seat : seats_) {
+    if (seat->step != step) continue;
+    ++there;
+    seat->given_up = seat->slot >= numprocesses;
+    if (seat->given_up && (seat->state == State::kStarting || seat->state == State::kReady)) stop(*seat, now);
+  }
+  for (unsigned slot = there; slot < numprocesses; ++slot) {
+    auto& seat = seats_.emplace_back(std::make_unique<Seat>());
+    seat->step = step;
+    seat->slot = slot;
+    if (recover_first) seat->state = State::kReaping;
+  }
+}
+
+std::size_t WorkerPool::seats(std::size_t step) const {
+  return static_cast<std::size_t>(std::count_if(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->step == step; }));
+}
+
+bool WorkerPool::owns(std::size_t step, unsigned long slot) const {
+  return std::any_of(seats_.begin(), seats_.end(),
+                     [&](const auto& seat) { return seat->step == step && seat->slot == slot && !(seat->given_up && seat->state == State::kEmpty); });
+}
+
+bool WorkerPool::idle(std::size_t step) const {
+  return std::all_of(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->step != step || seat->state == State::kEmpty; });
+}
+
+std::set<std::string> WorkerPool::plugins_in_use() const {
+  std::set<std::string> all;
+  for (const auto& seat : seats_) {
+    if (seat->state != State::kEmpty) all.insert(seat->stands_on.begin(), seat->stands_on.end());
+  }
+  return all;
+}
+
+WorkerPool::Seat* WorkerPool::seat_of(WorkerId worker) {
+  const auto seat = std::find_if(seats_.begin(), seats_.end(), [&](const auto& s) { return s->id == worker && s->process; });
+  return seat == seats_.end() ? nullptr : seat->get();
+}
+
+void WorkerPool::put_off(Seat& seat, Nanoseconds now) {
+  seat.backoff = std::clamp(seat.backoff * 2, kSecond, kMaxBackoff);
+  seat.next_start = now + seat.backoff;
+}
+
+void WorkerPool::start(Seat& seat, Nanoseconds now) {
+  wire::WorkerSettings settings = steps_[seat.step];
+  settings.slot = seat.slot;
+  auto process = WorkerProcess::start(program_, settings);
+  if (!process) {
+    failures_[seat.step] = process.error().text;
+    owner_.warn(settings.step.slashed() + ": " + process.error().text);
+    return put_off(seat, now);
+  }
+  seat.process = std::move(*process);
+  seat.id = next_id_++;
+  seat.version = settings.plugin_version;
+  if (!targets_ || *targets_ != settings.targets) targets_ = std::make_shared<const std::vector<std::string>>(settings.targets);
+  seat.targets = targets_;
+  seat.stands_on = {settings.step.plugin};
+  for (const wire::PredicateLibrary& predicate : settings.predicates) seat.stands_on.push_back(predicate.plugin);
+  seat.timeout_s = settings.step.timeout_s;
+  seat.state = State::kStarting;
+  seat.started = now;
+  seat.was_useful = seat.crashed = seat.group_dead = false;
+  seat.first_error.clear();
+  seat.in_hand.clear();
+  seat.settled.clear();
+  seat.kill_reason.clear();
+  seat.kill_at = 0;
+  const Nanoseconds age = random_age(settings.step.max_age_s);
+  seat.replace_at = age > 0 ? now + age : 0;
+  seat.process->page().pressure = pressure_;
+  seat.process->page().retry_after_ms = retry_after_ms_;
+  seat.on_channel = loop_.on_readable(seat.process->channel(), [this, &seat] { read_channel(seat); });
+  seat.on_output = loop_.on_readable(seat.process->output(), [this, &seat] { read_output(seat); });
+}
+
+void WorkerPool::read_output(Seat& seat) {
+  bool closed = false;
+  const std::string lines = seat.process->read_output(closed);
+  if (!lines.empty()) {
+    const std::size_t error = lines.starts_with("<3>") ? 0 : lines.find("\n<3>");
+    if (seat.first_error.empty() && error != std::string::npos) {
+      const std::size_t begin = lines.find("<3>", error) + 3;
+      seat.first_error = lines.substr(begin, lines.find('\n', begin) - begin);
+    }
+    owner_.output(seat.step, lines);
+  }
+  if (closed) seat.on_output.reset();
+}
+
+void WorkerPool::read_channel(Seat& seat) {
+  for (int round = 0; round < 32; ++round) {
+    auto received = seat.process->receive();
+    if (!received) {
+      owner_.warn(steps_[seat.step].step.slashed() + ": its worker sent " + received.error().text + "; it is killed");
+      seat.kill_reason = "a broken message";
+      seat.process->kill();
+      seat.on_channel.reset();
+      return;
+    }
+    if (!received->has_value()) {
+      if (round == 0) seat.on_channel.reset();  // end of file: SIGCHLD follows
+      return;
+    }
+    wire::Message& message = **received;
+    if (const auto* ready = std::get_if<wire::Ready>(&message); ready && seat.state == State::kStarting) {
+      seat.state = State::kReady;
+      failures_[seat.step].clear();
+      owner_.ready(seat.id, seat.step, ready->batch);
+    } else if (auto* results = std::get_if<wire::Results>(&message)) {
+      const auto treated = [](const wire::Done& done) { return done.duration_ns > 0; };
+      if (std::any_of(results->done.begin(), results->done.end(), treated)) seat.was_useful = true;
+      if (seat.was_useful) seat.backoff = 0;
+      owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
+    } else if (auto* metrics = std::get_if<wire::Metrics>(&message)) {
+      owner_.metrics(seat.step, *metrics);
+    }
+  }
+}
+
+void WorkerPool::stop(Seat& seat, Nanoseconds now) {
+  seat.state = State::kStopping;
+  seat.kill_at = now + static_cast<Nanoseconds>((seat.timeout_s + 5) * 1e9);
+  owner_.draining(seat.id);
+  seat.process->terminate();
+}
+
+void WorkerPool::check_times(Seat& seat, Nanoseconds now) {
+  const StepSettings& step = steps_[seat.step].step;
+  const auto begun = static_cast<Nanoseconds>(seat.process->page().started_ns.load());
+  const bool is_step = step.kind == WorkerKind::kStep;
+  if (is_step && begun > 0 && begun <= now && now - begun > static_cast<Nanoseconds>(seat.timeout_s * 1e9) && seat.kill_reason.empty()) {
+    seat.kill_reason = "timeout: more than " + std::to_string(seat.timeout_s) + " s on one file";
+    seat.process->kill();
+  } else if (seat.state == State::kStarting && now - seat.started > kStartLimit && seat.kill_reason.empty()) {
+    seat.kill_reason = "not ready after 60 s";
+    seat.process->kill();
+  } else if (seat.state == State::kStopping && now > seat.kill_at && seat.kill_reason.empty()) {
+    seat.kill_reason = "did not stop when asked";
+    seat.process->kill();
+  } else if (seat.state == State::kReady && seat.replace_at > 0 && now > seat.replace_at) {
+    stop(seat, now);
+  }
+}
+
+void WorkerPool::tick(Nanoseconds now) {
+  for (auto& seat : seats_) {
+    switch (seat->state) {
+      case State::kEmpty:
+        if (!stopping_ && !held_[seat->step] && !seat->given_up && now >= seat->next_start) start(*seat, now);
+        break;
+      case State::kStarting:
+      case State::kReady:
+      case State::kStopping: check_times(*seat, now); break;
+      case State::kReaping:
+        if (!seat->reaper && now >= seat->next_start) start_reaper(*seat, now);
+        break;
+    }
+  }
+}
+
+// The worker itself is dead; what it started is killed, and its slot recovered once they are gone.
+void WorkerPool::bury(Seat& seat, int status) {
+  const Nanoseconds now = EventLoop::now_ns();
+  seat.process->kill();
+  while (true) {
+    auto last = seat.process->receive();  // results that it sent before it died
+    if (!last || !last->has_value()) break;
+    auto* results = std::get_if<wire::Results>(&**last);
+    if (!results) continue;
+    owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
+  }
+  read_output(seat);
+  if (seat.process->page().unreported > 0) {
+    seat.was_useful = true;
+    owner_.succeeded(seat.step);
+  }
+  const bool in_hand = seat.process->page().started_ns != 0;
+  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == kRefusedExit && seat.state == State::kStarting;
+  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && !in_hand;
+  const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
+  seat.in_hand = seat.process->in_hand();
+  seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
+  seat.crashed = !clean && !refused && !(asked && !in_hand);
+  const bool never_ready = seat.state == State::kStarting;
+  const bool lived = seat.was_useful || now - seat.started > kMaxBackoff;
+  if (never_ready) {
+    failures_[seat.step] = !seat.first_error.empty() ? seat.first_error : "it ended with " + seat.death + " before it was ready";
+  }
+  if (lived) seat.backoff = 0;
+  // Crashes on files are the schedule's to count: it suspends the step, and probes it in its own time.
+  const bool on_a_file = in_hand && !never_ready;
+  if (asked || lived || on_a_file) {
+    seat.next_start = now;
+  } else {
+    put_off(seat, now);
+  }
+  owner_.exited(seat.step, seat.version, refused ? "refused" : clean ? "stopped" : seat.death, seat.crashed);
+  const WorkerId id = seat.id;
+  seat.on_channel.reset();
+  seat.on_output.reset();
+  seat.state = State::kReaping;
+  owner_.gone(id);
+  start_reaper(seat, now);
+}
+
+// Once everything that the worker started is dead; tried again at each tick and each death of a child.
+void WorkerPool::start_reaper(Seat& seat, Nanoseconds now) {
+  if (seat.process && !seat.group_dead && seat.process->group_lives()) {
+    seat.process->kill();
+    return;
+  }
+  seat.group_dead = true;  // its number may be somebody else's from now on
+  if (owner_.orphans_live(seat.step, seat.slot)) return;
+  wire::WorkerSettings settings = steps_[seat.step];
+  settings.task = wire::Task::kReap;
+  settings.slot = seat.slot;
+  settings.count_crash = seat.crashed && !owner_.suspended(seat.step);
+  settings.crash_reason = seat.death;
+  if (!seat.version.empty()) settings.plugin_version = seat.version;
+  settings.crash_in_hand = seat.in_hand;
+  auto reaper = WorkerProcess::start(program_, settings);
+  if (!reaper) {
+    owner_.warn(reaper.error().text);
+    return put_off(seat, now);
+  }
+  seat.reaper = std::move(*reaper);
+  seat.on_reaper = loop_.on_readable(seat.reaper->channel(), [this, &seat] {
+    if (!read_reaper(seat)) seat.on_reaper.reset();
+  });
+  seat.on_reaper_output = loop_.on_readable(seat.reaper->output(), [this, &seat] { read_reaper_output(seat); });
+}
+
+void WorkerPool::read_reaper_output(Seat& seat) {
+  bool closed = false;
+  const std::string lines = seat.reaper->read_output(closed);
+  if (!lines.empty()) owner_.output(seat.step, lines);
+  if (closed) seat.on_reaper_output.reset();
+}
+
+// True when something came; otherwise the channel is empty or closed.
+bool WorkerPool::read_reaper(Seat& seat) {
+  bool came = false;
+  while (true) {
+    auto received = seat.reaper->receive();
+    if (!received || !received->has_value()) return came;
+    came = true;
+    if (auto* settled = std::get_if<wire::SettledFile>(&**received)) seat.settled.push_back(std::move(*settled));
+  }
+}
+
+void WorkerPool::finish_reaping(Seat& seat, int status, Nanoseconds now) {
+  read_reaper(seat);
+  read_reaper_output(seat);
+  seat.on_reaper.reset();
+  seat.on_reaper_output.reset();
+  seat.reaper.reset();
+  owner_.settled(seat.step, seat.version, std::exchange(seat.settled, {}));
+  if (status != 0 && !stopping_) {  // tried again: nothing may start in this slot before
+    owner_.warn(steps_[seat.step].step.slashed() + ": what its worker left could not be recovered yet, see its log");
+    return put_off(seat, now);
+  }
+  seat.process.reset();
+  seat.state = State::kEmpty;
+}
+
+bool WorkerPool::knows(pid_t pid) const {
+  return std::any_of(seats_.begin(), seats_.end(), [&](const auto& seat) {
+    return (seat->process && seat->process->pid() == pid) || (seat->reaper && seat->reaper->pid() == pid);
+  });
+}
+
+bool WorkerPool::child_died(pid_t pid, int status) {
+  for (auto& seat : seats_) {
+    if (seat->process && seat->process->pid() == pid && seat->state != State::kReaping) {
+      bury(*seat, status);
+      return true;
+    }
+    if (seat->reaper && seat->reaper->pid() == pid) {
+      finish_reaping(*seat, status, EventLoop::now_ns());
+      return true;
+    }
+  }
+  return false;
+}
+
+bool WorkerPool::send(WorkerId worker, const wire::Jobs& jobs) {
+  Seat* seat = seat_of(worker);
+  return seat && seat->process->send(jobs);
+}
+
+std::uint32_t WorkerPool::revoke(WorkerId worker, std::uint32_t up_to) {
+  Seat* seat = seat_of(worker);
+  if (!seat) return UINT32_MAX;
+  seat->process->page().revoked_up_to = up_to;
+  return seat->process->page().job;
+}
+
+void WorkerPool::set_pressure(std::uint32_t pressure, std::uint32_t retry_after_ms) {
+  pressure_ = pressure;
+  retry_after_ms_ = retry_after_ms;
+  for (auto& seat : seats_) {
+    if (!seat->process) continue;
+    seat->process->page().retry_after_ms = retry_after_ms;
+    seat->process->page().pressure = pressure;
+  }
+}
+
+void WorkerPool::replace(std::size_t step, wire::WorkerSettings settings) {
+  const Nanoseconds now = EventLoop::now_ns();
+  steps_[step] = std::move(settings);
+  failures_[step].clear();
+  for (auto& seat : seats_) {
+    if (seat->step != step) continue;
+    if (seat->state == State::kStarting || seat->state == State::kReady) stop(*seat, now);
+    if (seat->state == State::kEmpty) seat->next_start = now;  // what it waited for is gone
+    seat->backoff = 0;
+  }
+}
+
+void WorkerPool::hold(std::size_t step, bool held) {
+  const Nanoseconds now = EventLoop::now_ns();
+  held_[step] = held;
+  for (auto& seat : seats_) {
+    if (seat->step != step) continue;
+    if (held && (seat->state == State::kStarting || seat->state == State::kReady)) stop(*seat, now);
+    if (!held && seat->state == State::kEmpty) seat->next_start = now;
+  }
+}
+
+std::string WorkerPool::draining(std::size_t step) const {
+  const auto old = std::find_if(seats_.begin(), seats_.end(), [&](const auto& seat) {
+    return seat->step == step && seat->state == State::kStopping && seat->version != steps_[step].plugin_version;
+  });
+  return old == seats_.end() ? "" : (*old)->version;
+}
+
+void WorkerPool::stop_all() {
+  stopping_ = true;
+  for (auto& seat : seats_) {
+    if (seat->state == State::kStarting || seat->state == State::kReady) stop(*seat, EventLoop::now_ns());
+  }
+}
+
+bool WorkerPool::all_stopped() const {
+  return std::all_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->state == State::kEmpty; });
+}
+
+unsigned WorkerPool::count(std::size_t step, State state) const {
+  return static_cast<unsigned>(
+      std::count_if(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->step == step && seat->state == state; }));
+}
+
+std::vector<pid_t> WorkerPool::pids(std::size_t step) const {
+  std::vector<pid_t> all;
+  for (const auto& seat : seats_) {
+    if (seat->step == step && seat->process && seat->state != State::kReaping) all.push_back(seat->process->pid());
+  }
+  return all;
+}
+
+}  // namespace mfdata

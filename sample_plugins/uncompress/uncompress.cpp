@@ -1,0 +1,28 @@
+// uncompress: turns a file of gzip, bzip2, xz or zstd into what it holds, bounded in size and ratio.
+#include <mfdata/uncompress.hpp>
+
+namespace sdk = mfdata::sdk;
+
+class Uncompress : public sdk::Transform {
+ public:
+  explicit Uncompress(const sdk::Context& context)
+      : Transform(context), wanted_(context.text("format", "auto")), unpacker_({context.integer("max_size", 0), context.integer("max_ratio", 0)}) {}
+
+  sdk::Result transform(sdk::File& file) override {
+    const sdk::Format* format = sdk::Unpacker::format_of_file(file.path());
+    if (!format || (wanted_ != "auto" && wanted_ != format->name)) {
+      return sdk::Result::fail("it is no file of " + (wanted_ == "auto" ? "gzip, bzip2, xz or zstd" : wanted_));
+    }
+    return unpacker_.unpack(file.context(), file.path(), *format, output(file).path());
+  }
+
+ private:
+  std::string wanted_;
+  sdk::Unpacker unpacker_;
+};
+
+#ifndef PLUGIN_ID  // of the plugins that are this one under another name
+#define PLUGIN_ID "uncompress"
+#endif
+MFDATA_PLUGIN(PLUGIN_ID, "1.0.0", "uncompresses gzip, bzip2, xz and zstd", "BSD-3-Clause",
+              sdk::step<Uncompress>("main", "replaces each file by what it holds, for dest_dir"))

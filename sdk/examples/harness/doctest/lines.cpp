@@ -1,0 +1,31 @@
+// lines: a step that writes the number of lines of each file into a tag, counts them in a metric and passes the file on.
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <mfdata/plugin.hpp>
+
+namespace sdk = mfdata::sdk;
+
+class Lines : public sdk::Step {
+ public:
+  explicit Lines(const sdk::Context& context)
+      : Step(context), dest_dir_(context.text("dest_dir")), total_(sdk::Metric::counter(context, "lines_total", "lines of all files")) {}
+
+  sdk::Result process(sdk::File& file) override {
+    std::ifstream in(file.path(), std::ios::binary);
+    if (!in.is_open()) return sdk::Result::retry("cannot open the file");
+    const auto lines = std::count(std::istreambuf_iterator<char>(in), {}, '\n');
+    if (lines == 0) return sdk::Result::skip("it has no line");
+    component().info(std::to_string(lines) + " lines");
+    total_.add(static_cast<double>(lines));
+    file.set_hop_tag("lines", std::to_string(lines));
+    file.move_to(dest_dir_);
+    return sdk::Result::ok();
+  }
+
+ private:
+  std::string dest_dir_;
+  sdk::Metric total_;
+};
+
+MFDATA_PLUGIN("lines", "0.1.0", "counts lines", "BSD-3-Clause", sdk::step<Lines>("main", "counts the lines of each file"))

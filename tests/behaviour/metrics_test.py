@@ -1,0 +1,87 @@
+"""/metrics and /healthz: what is counted is what happened."""
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
+from harness import BUILD, Case, main, wait_for
+
+MISCHIEF = BUILD / "tests/plugins/mischief"
+SETTINGS = '[data]\nentry_step = "mischief/main"\n[loader]\nmax_crashes = 1\n[metrics]\nlisten = "127.0.0.1:0"\n'
+
+
+class Metrics(Case):
+    def setUp(self):
+        self.runs = self.home(MISCHIEF, "archive", settings=SETTINGS, overrides={
+            "mischief": '[custom]\ndest_dir = "archive/main"\n', "archive": ""}).start()
+
+    def assert_metric(self, value, name, **labels):
+        wait_for(lambda: self.runs.metric(name, **labels) == value or None, f"{name} {labels} to be {value}", 30)
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.runs.status()['metrics_port']}{path}", timeout=60) as answer:
+            return answer.status, answer.read().decode()
+
+    def test_files_bytes_times_routes_and_ends_are_counted_once_each(self):
+        for number in range(3):
+            self.runs.drop(f"f{number}", b"pass\n")
+        wait_for(lambda: len(self.runs.files()) == 3, "the files")
+        self.runs.wait_idle()
+        for plugin in ("mischief", "archive"):
+            step = dict(plugin=plugin, step="main")
+            self.assert_metric(3, "mfdata_files_total", result="ok", **step)
+            self.assert_metric(15, "mfdata_bytes_total", **step)
+            self.assert_metric(3, "mfdata_processing_seconds_count", **step)
+            self.assert_metric(1, "mfdata_workers", state="ready", **step)
+            self.assert_metric(0, "mfdata_queue_files", **step)
+        self.assert_metric(3, "mfdata_accepted_files_total")
+        self.assert_metric(3, "mfdata_accepted_files_total", source="incoming")
+        self.assert_metric(3, "mfdata_routed_files_total", **{"from": "mischief/main", "to": "archive/main"})
+        self.assert_metric(3, "mfdata_end_to_end_seconds_count")
+        self.assert_metric(0, "mfdata_quarantined_files_total")
+
+    def test_failures_and_crashes_are_counted_with_their_trash_and_exits(self):
+        step = dict(plugin="mischief", step="main")
+        self.runs.drop("failed", b"fail\n")
+        self.assert_metric(1, "mfdata_files_total", result="failed", **step)
+        self.assert_metric(1, "mfdata_quarantined_files_total", **step)
+        self.runs.drop("crashed", b"crash\n")
+        self.runs.wait_trash("mischief/main", 2)
+        self.assert_metric(2, "mfdata_files_total", result="failed", **step)
+        self.assert_metric(2, "mfdata_quarantined_files_total", **step)
+        self.assert_metric(2, "mfdata_trash_files")
+        self.assert_metric(1, "mfdata_worker_exits_total", **step)
+
+    def test_waiting_files_are_counted_and_the_oldest_is_timed(self):
+        self.runs.override("archive", "[step.main]\nnumprocesses = 0\n")
+        self.runs.run(BUILD / "tools/mfdata", "reload")
+        for number in range(4):
+            self.runs.drop(f"f{number}", b"pass\n")
+        self.assert_metric(4, "mfdata_queue_files", plugin="archive", step="main")
+        wait_for(lambda: self.runs.metric("mfdata_queue_oldest_seconds", plugin="archive", step="main") > 0, "an age")
+
+    def test_every_family_has_a_type_and_a_help_text(self):
+        status, text = self.get("/metrics")
+        names = set(re.findall(r"^(mfdata_\w+?)(?:_bucket|_sum|_count)?[{ ]", text, re.MULTILINE))
+        self.assertEqual(status, 200)
+        self.assertGreater(len(names), 5)
+        for name in names:
+            self.assertRegex(text, rf"(?m)^# HELP {name}(_count)? ..")
+            self.assertRegex(text, rf"(?m)^# TYPE {name}(_count)? (counter|gauge|histogram)$")
+
+    def test_healthz_says_ok_and_other_paths_are_not_found(self):
+        self.assertEqual(wait_for(lambda: self.get("/healthz"), "an answer"), (200, "ok\n"))
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            self.get("/metricss")
+        self.assertEqual(caught.exception.code, 404)
+        caught.exception.close()
+
+    def test_name_that_the_loader_does_not_know_is_an_error_of_the_test(self):
+        with self.assertRaises(AssertionError):
+            self.runs.metric("mfdata_worker_exit_total")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""queue list, show, drop, move; pause and resume; explain."""
+import fcntl
+import json
+import os
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, one_of, wait_for
+from switch_test import NAME, block
+
+ENTRY = '[data]\nentry_step = "copy/main"\n'
+
+
+class Queue(Case):
+    def held_home(self, names=("a", "b", "c"), big=False):
+        """Files that wait before the step held/main, whose worker is not started."""
+        home = self.home("copy", settings=ENTRY, overrides={"copy": '[custom]\ndest_dirs = ["held/main"]\n'})
+        for name in ("held", "other"):
+            home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/move", "--new-name", name)
+            home.override(name, f'[step.main]\nnumprocesses = {int(name == "other")}\n[custom]\ndrop_tags = false\ndest_dir = "{home.root}/{name}"\n')
+            os.mkdir(home.root / name)
+        home.start()
+        for name in names:
+            home.drop(name, name.encode() * 3)
+        self.waiting = home.data / "step.held.main"
+        wait_for(lambda: len(list(self.waiting.iterdir())) == len(names), "the files before their step")
+        return home
+
+    def listed(self, home, *arguments):
+        return json.loads(home.run(MFDATA, "queue", "list", *arguments, "--json").stdout)
+
+    def test_list_shows_what_waits(self):
+        home = self.held_home()
+        rows = self.listed(home, "held/main")
+        self.assertEqual([(row["original_name"], row["size"], row["state"], row["attempts"], row["step"]) for row in rows],
+                         [(name, 3, "waiting", 0, "held/main") for name in "abc"])
+        self.assertTrue(all(0 <= row["age_s"] < 3600 for row in rows))
+        self.assertEqual([row["uid"] for row in self.listed(home)], [row["uid"] for row in rows], "without a step: all of them")
+        self.assertEqual(self.listed(home, "other/main"), [])
+        text = home.run(MFDATA, "queue", "list").stdout
+        self.assertEqual(len(text.splitlines()), 4)
+        self.assertIn("ORIGINAL NAME", text)
+        self.assertIn("and 2 more", home.run(MFDATA, "queue", "list", "--limit", "1").stdout)
+        self.assertEqual(self.listed(home, "held/main", "--older", "1h"), [])
+
+    def test_show_prints_tags(self):
+        home = self.held_home(["a"])
+        [row] = self.listed(home)
+        shown = json.loads(home.run(MFDATA, "queue", "show", "held/main", row["uid"]).stdout)
+        self.assertEqual((shown["tags"]["first.core.original_basename"], content(shown["path"])), ("a", b"aaa"))
+
+    def test_drop_removes_the_chosen_ones(self):
+        home = self.held_home()
+        rows = self.listed(home)
+        self.assertIn("1 file removed", home.run(MFDATA, "queue", "drop", "held/main", rows[1]["name"]).stdout)
+        self.assertEqual([row["original_name"] for row in self.listed(home)], ["a", "c"])
+        self.assertIn("2 files removed", home.run(MFDATA, "queue", "drop", "held/main", "--all").stdout)
+        self.assertEqual(self.listed(home), [])
+        self.assertEqual(home.left_over(), [])
+
+    def test_move_puts_files_before_another_step_with_their_tags(self):
+        home = self.held_home(["a", "b"])
+        row = next(row for row in self.listed(home) if row["original_name"] == "a")
+        self.assertIn("1 file moved before other/main", home.run(MFDATA, "queue", "move", "held/main", row["uid"], "--to", "other/main").stdout)
+        path = home.root / "other/a"
+        wait_for(path.exists, "the file to be delivered by the other step")
+        header, tags = context_of(path)
+        self.assertEqual((content(path), header["uid"]), (b"aaa", row["uid"]))
+        self.assertEqual((tags["latest.core.step_counter"], tags["first.core.original_basename"]), (b"1", b"a"))
+        self.assertEqual([row["original_name"] for row in self.listed(home)], ["b"])
+        wait_for(lambda: not home.left_over(), "nothing to be left of the delivery")
+
+    def test_files_with_a_sidecar_are_moved_and_dropped_with_it(self):
+        home = self.held_home([])
+        home.stop()
+        home.override("copy", '[custom]\ndest_dirs = ["held/main*", "held2/main*"]\n')
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/move", "--new-name", "held2")
+        home.override("held2", f'[step.main]\nnumprocesses = 0\n[custom]\ndest_dir = "{home.root}"\n')
+        home.start()
+        for name in ("a", "b"):
+            home.drop(name, b"x")
+        wait_for(lambda: len(self.listed(home)) == 4, "two links of each")
+        sidecars = home.data / "tmp/context"
+        self.assertGreaterEqual(len(list(sidecars.iterdir())), 2)
+        linked = [row for row in self.listed(home) if row["name"].endswith("c")]
+        home.run(MFDATA, "queue", "drop", linked[0]["step"], linked[0]["uid"])
+        self.assertFalse((sidecars / linked[0]["uid"]).exists())
+        home.run(MFDATA, "queue", "move", linked[1]["step"], linked[1]["uid"], "--to", "other/main")
+        wait_for((home.root / "other" / linked[1]["original_name"]).exists, "the moved one")
+        wait_for(lambda: not (sidecars / linked[1]["uid"]).exists(), "its sidecar to be gone")
+        wait_for(lambda: not home.left_over(), "nothing to be left of the delivery")
+
+    def test_waiting_for_a_retry_is_shown_and_can_be_moved(self):
+        home = self.home("exec", settings='[data]\nentry_step = "exec/main"\n', overrides={
+            "exec": f'[step.main]\nretry_total = 5\nretry_min_wait = 5000\nretry_max_wait = 5000\n[custom]\ncommand = ["{sys.executable}", "-c", """\n'
+                    'import sys\nprint(\'{"ready": true}\', flush=True)\nfor line in sys.stdin: print(\'{"status": "retry"}\', flush=True)\n"""]\n'})
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/move", "--new-name", "other")
+        home.override("other", f'[custom]\ndest_dir = "{home.root}/other"\n')
+        os.mkdir(home.root / "other")
+        home.start()
+        home.drop("a", b"x")
+        [row] = wait_for(lambda: self.listed(home, "exec/main"), "the file to wait")
+        self.assertEqual((row["state"], row["attempts"], row["original_name"]), ("retry", 1, "a"))
+        self.assertTrue(1000 < row["due_in_s"] <= 5001, row)
+        home.run(MFDATA, "queue", "move", "exec/main", "--all", "--to", "other/main")
+        wait_for((home.root / "other/a").exists, "the file to be delivered")
+
+    def test_wrong_use_is_said(self):
+        home = self.held_home(["a"])
+        for arguments, words, code in ((["list", "hold/main"], 'did you mean "held/main"?', 1), (["drop", "held/main"], "say which files", 1),
+                                       (["drop", "held/main", "nobody"], "no file nobody waits before held/main", 1),
+                                       (["move", "held/main", "--all", "--to", "othr/main"], 'did you mean "other/main"?', 1),
+                                       (["move", "held/main", "--all"], "--to is required", 2), (["list", "--older", "soon"], "--older takes a time", 1),
+                                       (["drop"], "STEP is required", 2)):
+            with self.subTest(arguments):
+                done = home.run(MFDATA, "queue", *arguments, check=False)
+                self.assertEqual(done.returncode, code)
+                self.assertIn(words, done.stderr)
+        self.assertEqual(len(self.listed(home)), 1)
+
+    def test_broken_configuration_and_another_user_are_refused(self):
+        home = self.held_home(["a"])
+        settings = (home.root / "etc/mfdata.toml").read_text()
+        (home.root / "etc/mfdata.toml").write_text(settings + "[data\n")
+        for arguments in (["queue", "list"], ["queue", "drop", "held/main", "--all"], ["trash", "list"], ["explain", home.root / "etc/mfdata.toml"]):
+            done = home.run(MFDATA, *arguments, check=False)
+            self.assertEqual((done.returncode, "the configuration is wrong" in done.stderr), (1, True), arguments)
+        (home.root / "etc/mfdata.toml").write_text(settings)
+        self.assertEqual(len(self.listed(home)), 1)
+        if os.geteuid() == 0:  # somebody who does not own the home, and could change it
+            home.stop()
+            os.chown(home.data, 65534, 65534)
+            done = home.run(MFDATA, "queue", "drop", "held/main", "--all", check=False)
+            os.chown(home.data, 0, 0)
+            self.assertIn("belongs to user 65534: run this as that user", done.stderr)
+            self.assertEqual(len(self.listed(home)), 1)
+
+    def test_file_that_a_killed_command_had_in_hand_is_found_by_the_next_one(self):
+        home = self.held_home(["a", "b"])
+        slot = home.data / "tmp/held.main/999999/in"
+        slot.mkdir(parents=True)
+        [first, _] = sorted(self.waiting.iterdir())
+        os.rename(first, slot / first.name)
+        self.assertIn("2 files moved", home.run(MFDATA, "queue", "move", "held/main", "--all", "--to", "other/main").stdout)
+        wait_for(lambda: len(os.listdir(home.root / "other")) == 2, "both")
+
+    def test_arrival_before_a_step_is_dropped_by_its_name_only(self):
+        home = self.held_home(["a"])
+        (self.waiting / "upload").write_text("half")
+        self.assertEqual([row["state"] for row in self.listed(home, "held/main")], ["waiting", "arrival"])
+        home.run(MFDATA, "queue", "drop", "held/main", "--all")
+        self.assertEqual([path.name for path in self.waiting.iterdir()], ["upload"])
+        home.run(MFDATA, "queue", "drop", "held/main", "upload")
+        self.assertEqual(list(self.waiting.iterdir()), [])
+
+    def test_files_that_flow_are_moved_and_dropped_once_or_not_at_all(self):
+        """The queue commands race with the workers, who are let go at the same moment: each file ends once, at one place."""
+        home = self.held_home([])
+        home.stop()
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/fork", "--new-name", "slow")
+        home.override("slow", '[step.main]\nnumprocesses = 2\n[custom]\ncommand = ["sh", "-c", "cp \\"$1\\" f; echo FILEPATH: f", "sh", "{PATH}"]\ndest_dir = "held/main"\n')
+        home.override("copy", '[custom]\ndest_dirs = ["slow/main"]\n')
+        home.override("held", f'[custom]\ndest_dir = "{home.root}/held"\n')
+        home.start()
+        names, taken = [], {"moved": 0, "removed": 0}
+
+        def raced(number):
+            """True once all three have had some of the files."""
+            home.run(MFDATA, "pause", "slow/main")
+            for i in range(100):
+                names.append(f"f{number}-{i}")
+                home.drop(names[-1], names[-1].encode())
+            wait_for(lambda: home.step_status("slow/main")["queued"] == 100, "the files before their step")
+            words = ("drop", "slow/main", "--all") if number % 2 else ("move", "slow/main", "--all", "--to", "other/main")
+            command = subprocess.Popen([MFDATA, "queue", *words], env=home.environment, stdout=subprocess.PIPE, text=True)
+            home.run(MFDATA, "resume", "slow/main")
+            said, _ = command.communicate(timeout=120)
+            self.assertEqual(command.returncode, 0, said)
+            taken["removed" if number % 2 else "moved"] += int(said.split()[0])
+            home.wait_idle()
+            return all(taken.values()) and os.listdir(home.root / "held")
+        one_of(raced, "files that are moved, dropped and treated", 30)
+        held, other = (os.listdir(home.root / place) for place in ("held", "other"))
+        self.assertEqual(len(other), taken["moved"])
+        self.assertEqual(len(held) + len(other) + taken["removed"], len(names))
+        self.assertEqual(len({*held, *other}), len(held) + len(other))
+        self.assertEqual([content(home.root / place / name).decode() for place in ("held", "other") for name in os.listdir(home.root / place)], held + other)
+        self.assertEqual((home.left_over(), os.listdir(home.data / "tmp/context")), ([], []))
+
+    def test_commands_wait_for_a_loader_that_is_just_starting_and_touch_nothing_meanwhile(self):
+        home = self.held_home(["a", "b"])
+        home.stop()
+
+        def waits(command):
+            """It has its turn among the commands, and not yet that beside the workers."""
+            with open(home.root / "run/trash.lock", "a+b") as turn:
+                try:
+                    fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return command.poll() is None
+                return False
+        for words, said in ((["queue", "drop", "held/main", "--all"], "2 files removed"), (["trash", "purge", "--all"], "0 files removed")):
+            with self.subTest(words), open(home.root / "run/workers.lock", "r+b") as recovering:
+                fcntl.flock(recovering, fcntl.LOCK_EX)
+                command = subprocess.Popen([MFDATA, *words], env=home.environment, stdout=subprocess.PIPE, text=True)
+                wait_for(lambda: waits(command), "the command to wait")
+                self.assertEqual(len(self.listed(home)), 2 if words[0] == "queue" else 0)
+                fcntl.flock(recovering, fcntl.LOCK_UN)
+                self.assertIn(said, command.communicate(timeout=120)[0])
+        with open(home.root / "run/workers.lock", "r+b") as recovering:
+            fcntl.flock(recovering, fcntl.LOCK_EX)
+            done = home.run(MFDATA, "trash", "retry", "--all", check=False)
+            self.assertEqual((done.returncode, "a loader is just starting" in done.stderr), (1, True))
+
+
+class Pause(Case):
+    def state(self, home, step):
+        return home.step_status(step)["state"]
+
+    def test_paused_step_keeps_its_files_also_after_a_restart_and_goes_on_when_resumed(self):
+        home = self.home("move", settings='[data]\nentry_step = "move/main"\n')
+        os.mkdir(home.root / "out")
+        home.override("move", f'[custom]\ndest_dir = "{home.root}/out"\n')
+        home.start()
+        self.assertIn("mfdata resume move/main", home.run(MFDATA, "pause", "move/main").stdout)
+        self.assertEqual(self.state(home, "move/main"), "paused")
+        for i in range(20):
+            home.drop(f"f{i}", b"x")
+        wait_for(lambda: home.step_status("move/main")["queued"] == 20, "the files to wait")
+        home.stop()
+        home.start()
+        self.assertEqual(self.state(home, "move/main"), "paused")
+        self.assertIn("is paused since an earlier run", home.log())
+        wait_for(lambda: home.step_status("move/main")["queued"] == 20, "the files to wait")
+        self.assertEqual(os.listdir(home.root / "out"), [])
+        home.run(MFDATA, "resume", "move/main")
+        wait_for(lambda: len(os.listdir(home.root / "out")) == 20, "the files to be delivered")
+        self.assertEqual(self.state(home, "move/main"), "running")
+        home.stop()
+        home.start()
+        self.assertEqual(self.state(home, "move/main"), "running")
+
+    def test_pause_takes_back_what_the_worker_has_not_begun(self):
+        script = ["sh", "-c", 'touch "$MFDATA_HOME/begun"; while [ ! -e "$MFDATA_HOME/gate" ]; do sleep 0.02; done']
+        home = self.home("fork", settings='[data]\nentry_step = "fork/main"\n', overrides={"fork": f"[custom]\ncommand = {json.dumps(script)}\n"})
+        home.start().stop()
+        for i in range(30):  # all are there at once: names are sent ahead
+            home.drop(f"f{i}", b"x")
+        home.start()
+        wait_for((home.root / "begun").exists, "the first file to be in hand")
+        self.assertGreater(home.step_status("fork/main")["in_flight"], 1)
+        home.run(MFDATA, "pause", "fork/main")
+        self.assertEqual([home.step_status("fork/main")[key] for key in ("queued", "in_flight")], [29, 1])
+        (home.root / "gate").touch()
+        wait_for(lambda: home.step_status("fork/main")["in_flight"] == 0, "the file in hand to end")
+        self.assertEqual((home.step_status("fork/main")["queued"], home.status()["files_done"]), (29, 1))
+
+    def test_pause_is_remembered_of_a_plugin_that_is_gone_for_a_while(self):
+        home = self.home("move", "archive", settings='[data]\nentry_step = "archive/main"\n').start()
+        home.run(MFDATA, "pause", "move/main")
+        home.stop()
+        home.run(MFDATA_PLUGIN, "remove", "move")
+        home.start()
+        home.run(MFDATA, "pause", "archive/main")
+        home.stop()
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/move")
+        home.override("move", f'[custom]\ndest_dir = "{home.root}"\n')
+        home.start()
+        self.assertEqual({row["step"]: row["state"] for row in home.status()["steps"]}, {"archive/main": "paused", "move/main": "paused"})
+
+    def test_pause_takes_nothing_back_of_a_batch_in_hand(self):
+        home = self.home(BUILD / "tests/plugins/gather", "archive", settings='[data]\nentry_step = "gather/main"\n',
+                         overrides={"gather": '[step.main]\nmax_wait = 1000\n[custom]\ngate = "{home}/gate"\n'}).start()
+        for i in range(3):
+            home.drop(f"f{i}", b"x")
+        wait_for(lambda: "a batch is in hand" in home.step_log("gather/main"), "the batch")
+        home.run(MFDATA, "pause", "gather/main")
+        self.assertEqual([home.step_status("gather/main")[key] for key in ("queued", "in_flight")], [0, 3])
+        (home.root / "gate").touch()
+        wait_for(lambda: len(home.files()) == 3, "the batch to be done")
+        wait_for(lambda: home.step_status("gather/main")["in_flight"] == 0, "its results")
+        home.run(MFDATA, "resume", "gather/main")  # a name that a listing and an event brought may be looked for once more
+        wait_for(lambda: home.step_status("gather/main")["queued"] == 0, "an empty queue")
+        self.assertEqual(len(home.files()), 3)
+
+    def test_wrong_step_and_no_loader_are_said(self):
+        home = self.home("move").start()
+        done = home.run(MFDATA, "pause", "mvoe/main", check=False)
+        self.assertEqual((done.returncode, 'did you mean "move/main"?' in done.stderr), (1, True))
+        home.stop()
+        self.assertIn("no loader", home.run(MFDATA, "resume", "move/main", check=False).stderr)
+
+
+class Explain(Case):
+    def explained(self, home, path, *more):
+        return json.loads(home.run(MFDATA, "explain", path, *more, "--json").stdout)
+
+    def test_every_rule_with_the_value_it_sees(self):
+        home = self.home("switch", "move", settings='[data]\nentry_step = "switch/main"\n[loader]\npredicate_timeout = 60\n',
+                         overrides={"switch": '[custom]\nno_match_policy = "keep"\n'})
+        home.run(MFDATA_PLUGIN, "install", BUILD / "tests/plugins/judge")
+        rules = (block("equal", {"a": ["main*"], "b": ["main"]}) + block("notregex", {"x": ["main", "judge/main"]}, tag="latest.nobody") +
+                 block("regex", {"(a+)+$": ["main"]}, tag="long"))
+        home.override("move", f'[custom]\ndest_dir = "{home.root}"\n' + rules)
+        home.override("judge", block("plugin", {"begins_with(con)": ["main*"], "does(segv, a)": ["main"], "unknown": ["main"]}, tag=None))
+        (home.root / "a").write_bytes(b"content")
+        [switch] = self.explained(home, home.root / "a", "--tag", f"{NAME}=a", "--tag", "long=" + "a" * 60 + "b")
+        by_pattern = {rule["pattern"]: rule for rule in switch["rules"]}
+        self.assertEqual({pattern: rule["match"] for pattern, rule in by_pattern.items()},
+                         {"a": True, "b": False, "x": True, "(a+)+$": False, "begins_with(con)": True, "does(segv, a)": False, "unknown": False})
+        self.assertEqual((by_pattern["b"]["value"], by_pattern["x"]["value"], by_pattern["x"]["type"]), ("a", "{NOT_FOUND}", "notregex"))
+        self.assertTrue(by_pattern["a"]["file"].endswith("etc/plugins.d/move.toml") and by_pattern["a"]["line"] > 1)
+        self.assertEqual({target["step"]: target["link_allowed"] for target in switch["targets"]}, {"move/main": False, "judge/main": False})
+        self.assertIn("within its limits", by_pattern["(a+)+$"]["problem"])
+        text = home.run(MFDATA, "explain", home.root / "a", "--tag", f"{NAME}=b", "--matching").stdout
+        self.assertRegex(text, r'match +.*move.toml:\d+  equal "b"  first.core.original_basename = "b"  -> move/main')
+        self.assertNotIn('equal "a"', text)
+        self.assertIn("goes to: judge/main move/main", text)
+
+    def test_it_says_what_the_switch_does(self):
+        home = self.home("switch", "archive", settings='[data]\nentry_step = "switch/main"\n', overrides={"archive": block("fnmatch", {"a*": ["main"]})}).start()
+        home.drop("abc", b"x")
+        [path] = wait_for(home.files, "the file in the archive")
+        [switch] = self.explained(home, os.fsdecode(path))
+        self.assertEqual([target["step"] for target in switch["targets"]], ["archive/main"])
+
+    def test_wrong_file_and_no_rules(self):
+        home = self.home("switch")
+        self.assertIn("No such file", home.run(MFDATA, "explain", "/no/such/file", check=False).stderr)
+        (home.root / "plain").write_text("x")
+        done = home.run(MFDATA, "explain", home.root / "plain")
+        self.assertIn("no plugin has rules", done.stdout)
+        self.assertIn("has no tags", done.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+#include <doctest/doctest.h>
+
+#include "wire/worker_protocol.hpp"
+#include "wire/worker_settings.hpp"
+
+using namespace mfdata;
+
+template <class T>
+static T round_trip(const T& message) {
+  auto back = wire::decode(wire::encode(message));
+  REQUIRE(back);
+  REQUIRE(std::holds_alternative<T>(*back));
+  return std::get<T>(*back);
+}
+
+TEST_CASE("messages_read_back") {
+  CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true});
+  wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why"};
+  const auto results = round_trip(wire::Results{{done, done}});
+  CHECK(results.done.size() == 2);
+  CHECK(results.done[1].reason == "why");
+  CHECK(results.done[1].routed == std::vector<std::uint16_t>{1, 2});
+  CHECK(round_trip(wire::Ready{"1.0", 100}).batch == 100);
+  CHECK(round_trip(wire::SettledFile{"u", 2, true, "crashed"}).crashes == 2);
+  CHECK(round_trip(wire::Metrics{{{1, "n", "h", {{"k", "v"}}, {0.5}, 2}}}).deltas[0].labels[0].second == "v");
+}
+
+TEST_CASE("questions_and_answers_of_predicates_read_back") {
+  const auto part = round_trip(wire::ContextPart{true, std::string(wire::kMaxContextPart, '\xff')});
+  CHECK(part.first);
+  CHECK(part.text.size() == wire::kMaxContextPart);
+  const auto question = round_trip(wire::Question{9, 3, "/a file"});
+  CHECK((question.serial == 9 && question.rule == 3 && question.path == "/a file"));
+  const auto answer = round_trip(wire::Answer{9, 3, -2, "why"});
+  CHECK((answer.serial == 9 && answer.rule == 3 && answer.code == -2 && answer.reason == "why"));
+}
+
+TEST_CASE("a_cut_or_changed_message_never_reads_past_its_end") {
+  const std::string packet = wire::encode(wire::Results{{wire::Done{5, wire::Outcome::kOk, false, true, 1, 2, 3, {1}, "r"}}});
+  for (std::size_t length = 0; length < packet.size(); ++length) CHECK_FALSE(wire::decode(packet.substr(0, length)));
+  CHECK_FALSE(wire::decode(packet + "x"));
+  std::string outcome = packet;
+  outcome[7] = 77;
+  CHECK_FALSE(wire::decode(outcome));
+  CHECK_FALSE(wire::decode(""));
+  CHECK_FALSE(wire::decode(wire::encode(wire::Jobs{{{1, 0, "../x"}}})));
+}
+
+TEST_CASE("worker_settings_read_back_with_any_bytes") {
+  wire::WorkerSettings settings;
+  settings.step.plugin = "p";
+  settings.step.retry.max_wait_s = 1.5;
+  settings.library = "/lib/\xff.so";
+  settings.sources = {"step.p.main", "in coming"};
+  ConfigValue::Table inner;
+  inner.emplace_back("bytes \xfe", ConfigValue(std::string("\xff\0x", 3)));
+  inner.emplace_back("number", ConfigValue(std::int64_t{-5}));
+  ConfigValue::Array list;
+  list.emplace_back(ConfigValue(0.5));
+  list.emplace_back(ConfigValue(true));
+  inner.emplace_back("list", ConfigValue(std::move(list)));
+  settings.custom = ConfigValue(std::move(inner));
+  auto back = wire::decode_settings(wire::encode(settings));
+  REQUIRE(back);
+  CHECK(back->library == settings.library);
+  CHECK(back->step.retry.max_wait_s == 1.5);
+  CHECK(back->sources == settings.sources);
+  CHECK(back->custom.at_path("bytes \xfe")->string() == std::string("\xff\0x", 3));
+  CHECK(back->custom.at_path("list[0]")->real() == 0.5);
+  CHECK(back->custom.at_path("list[1]")->boolean());
+  CHECK_FALSE(wire::decode_settings("{}"));
+}

@@ -1,0 +1,289 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "schedule.hpp"
+
+using namespace mfdata;
+using wire::Outcome;
+
+namespace {
+
+struct Bench {
+  Schedule schedule{std::vector<Schedule::StepRules>(2)};
+  Nanoseconds now = kSecond;
+
+  void offer(const std::string& name, Lane lane = Lane::kHop, std::size_t step = 0) { REQUIRE(schedule.offer(step, lane, 0, name)); }
+  // The names handed out now, in their order.
+  std::vector<std::string> hand_out(WorkerId worker = 1) {
+    std::vector<std::string> names;
+    for (const Schedule::Dispatch& dispatch : schedule.decide(now)) {
+      if (dispatch.worker != worker) continue;
+      for (const wire::JobName& job : dispatch.jobs) {
+        names.push_back(job.name);
+        ids[job.name] = job.id;
+      }
+    }
+    return names;
+  }
+  void finish(const std::string& name, Outcome outcome = Outcome::kOk, WorkerId worker = 1) {
+    wire::Done done;
+    done.id = ids[name];
+    done.outcome = outcome;
+    done.duration_ns = duration_ns;
+    schedule.finished(worker, done, now);
+  }
+  std::map<std::string, std::uint32_t> ids;
+  std::uint64_t duration_ns = 1'000'000;
+};
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("names_go_out_in_their_order_and_crashed_ones_last") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("c~1", Lane::kCrashed);
+  b.offer("a");
+  b.offer("b", Lane::kArrival);
+  CHECK(b.hand_out() == Names{"a", "b", "c~1"});
+}
+
+TEST_CASE("what_crashed_or_was_in_hand_when_the_loader_died_runs_alone") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 10);
+  b.offer("c~1", Lane::kCrashed);
+  b.offer("a");
+  REQUIRE(b.schedule.offer(0, Lane::kHop, 0, "in hand", true));
+  const auto dispatches = b.schedule.decide(b.now);
+  REQUIRE(dispatches.size() == 1);
+  std::map<std::string, bool> alone;
+  for (const wire::JobName& job : dispatches[0].jobs) alone[job.name] = job.alone;
+  CHECK(alone == std::map<std::string, bool>{{"a", false}, {"in hand", true}, {"c~1", true}});
+}
+
+TEST_CASE("a_name_is_in_flight_once_and_looked_at_again_when_it_came_again") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.worker_ready(2, 0, 0);
+  b.offer("same", Lane::kArrival);
+  const auto dispatches = b.schedule.decide(b.now);
+  b.offer("same", Lane::kArrival);
+  CHECK(b.schedule.decide(b.now).empty());
+  b.ids["same"] = 1;
+  b.finish("same", Outcome::kOk, dispatches[0].worker);
+  CHECK(b.schedule.queued(0) == 1);
+}
+
+TEST_CASE("two_events_for_one_file_are_one_file") {
+  Bench b;
+  b.offer("renamed, then closed");
+  b.offer("renamed, then closed");
+  CHECK(b.schedule.queued(0) == 1);
+}
+
+TEST_CASE("step_that_is_retired_gets_nothing_and_keeps_nothing_until_it_is_revived") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("in hand");
+  CHECK(b.hand_out() == Names{"in hand"});
+  b.offer("waits");
+  b.schedule.retire(0);
+  CHECK(b.schedule.queued(0) == 0);
+  b.offer("comes");
+  b.finish("in hand", Outcome::kRevoked);
+  CHECK(b.schedule.queued(0) == 0);
+  CHECK(b.hand_out().empty());
+  b.schedule.revive(0);
+  b.offer("comes");
+  CHECK(b.hand_out() == Names{"comes"});
+}
+
+TEST_CASE("source_that_a_step_leaves_is_drained_and_never_queued_again") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("in hand", Lane::kArrival);
+  CHECK(b.hand_out() == Names{"in hand"});
+  b.offer("waits", Lane::kArrival);
+  b.schedule.leave(0, 0);
+  CHECK(b.schedule.queued(0) == 0);
+  CHECK(b.schedule.any_in_flight(0, 0));
+  b.schedule.worker_gone(1);
+  CHECK(!b.schedule.any_in_flight(0, 0));
+  CHECK(b.schedule.queued(0) == 0);
+  b.schedule.take_again(0, 0);
+  b.offer("waits", Lane::kArrival);
+  CHECK(b.schedule.queued(0) == 1);
+}
+
+TEST_CASE("short_treatments_get_many_names_ahead_and_long_ones_one") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  for (int i = 0; i < 1000; ++i) b.offer("n" + std::to_string(i));
+  b.duration_ns = 50'000;
+  for (int round = 0; round < 60; ++round) {
+    for (const std::string& name : b.hand_out()) b.finish(name);
+  }
+  for (int i = 0; i < 1000; ++i) b.offer("m" + std::to_string(i));
+  CHECK(b.hand_out().size() >= 64);
+
+  Bench slow;
+  slow.schedule.worker_ready(1, 0, 0);
+  slow.duration_ns = 5'000'000'000;
+  for (int i = 0; i < 200; ++i) slow.offer("n" + std::to_string(i));
+  for (int round = 0; round < 5; ++round) {
+    for (const std::string& name : slow.hand_out()) slow.finish(name);
+  }
+  CHECK(slow.hand_out().size() == 1);
+}
+
+TEST_CASE("two_workers_share_what_there_is") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.worker_ready(2, 0, 0);
+  for (int i = 0; i < 4; ++i) b.offer("n" + std::to_string(i));
+  const auto dispatches = b.schedule.decide(b.now);
+  REQUIRE(dispatches.size() == 2);
+  CHECK(dispatches[0].jobs.size() == 2);
+  CHECK(dispatches[1].jobs.size() == 2);
+}
+
+TEST_CASE("a_dead_workers_names_are_queued_again_in_front") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("a");
+  b.offer("b");
+  CHECK(b.hand_out() == Names{"a", "b"});
+  b.offer("c");
+  b.schedule.worker_gone(1);
+  b.schedule.worker_ready(2, 0, 0);
+  CHECK(b.hand_out(2) == Names{"a", "b", "c"});
+}
+
+TEST_CASE("a_draining_worker_gets_nothing") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.worker_draining(1);
+  b.offer("a");
+  CHECK(b.hand_out().empty());
+}
+
+TEST_CASE("names_behind_a_slow_file_are_taken_back_for_an_idle_worker") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  for (const char* name : {"slow", "x", "y"}) b.offer(name);
+  CHECK(b.hand_out().size() == 3);
+  b.schedule.worker_ready(2, 0, 0);
+  CHECK_FALSE(b.schedule.hoarder(b.now));
+  b.now += kSecond;
+  REQUIRE(b.schedule.hoarder(b.now) == 1);
+  b.schedule.revoked(1, b.ids["slow"]);
+  const std::uint32_t first_id = b.ids["x"];
+  CHECK(b.hand_out(2) == Names{"x", "y"});
+  b.ids["x"] = first_id;
+  b.finish("x", Outcome::kRevoked);  // the late answer of the first worker changes nothing
+  CHECK(b.schedule.queued(0) == 0);
+}
+
+TEST_CASE("a_full_queue_leaves_names_on_disk") {
+  Schedule schedule(std::vector<Schedule::StepRules>{{3}});
+  for (int i = 0; i < 3; ++i) CHECK(schedule.offer(0, Lane::kHop, 0, std::to_string(i)));
+  CHECK_FALSE(schedule.offer(0, Lane::kHop, 0, "3"));
+  CHECK_FALSE(schedule.has_room(0));
+  schedule.forget(0, 0);
+  CHECK(schedule.queued(0) == 0);
+}
+
+TEST_CASE("closed_entrances_hold_arrivals_and_let_hops_drain") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.close_entrances(true);
+  b.offer("arrival", Lane::kArrival);
+  b.offer("hop");
+  CHECK(b.hand_out() == Names{"hop"});
+  b.schedule.close_entrances(false);
+  CHECK(b.hand_out() == Names{"arrival"});
+}
+
+TEST_CASE("a_file_being_written_is_asked_again_later") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("w", Lane::kArrival);
+  b.hand_out();
+  b.finish("w", Outcome::kBusy);
+  CHECK(b.hand_out().empty());
+  REQUIRE(b.schedule.next_wakeup(b.now));
+  b.now = *b.schedule.next_wakeup(b.now);
+  CHECK(b.hand_out() == Names{"w"});
+}
+
+TEST_CASE("a_full_disk_pauses_the_step_with_growing_waits") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("f");
+  Nanoseconds last = 0;
+  for (int round = 0; round < 4; ++round) {
+    REQUIRE(b.hand_out() == Names{"f"});
+    b.finish("f", Outcome::kNoSpace);
+    CHECK(b.schedule.mood(0) == Schedule::Mood::kPaused);
+    CHECK(b.hand_out().empty());
+    const Nanoseconds wait = *b.schedule.next_wakeup(b.now) - b.now;
+    CHECK(wait >= 2 * last);
+    last = wait;
+    b.now += wait;
+  }
+  b.hand_out();
+  b.finish("f");
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+}
+
+TEST_CASE("five_crashes_on_different_files_suspend_the_step_and_one_success_resumes_it") {
+  Bench b;
+  for (const char* uid : {"1", "2", "2", "3", "4"}) CHECK_FALSE(b.schedule.crashed(0, uid, b.now));
+  CHECK(b.schedule.crashed(0, "5", b.now));
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kSuspended);
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("x");
+  b.offer("y");
+  CHECK(b.hand_out().empty());
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"x"});  // one file as a probe
+  b.schedule.worker_gone(1);
+  CHECK_FALSE(b.schedule.crashed(0, "6", b.now));  // suspended already
+  b.schedule.worker_ready(2, 0, 0);
+  CHECK(b.hand_out(2).empty());
+  b.now += 2 * kSecond;
+  CHECK(b.hand_out(2) == Names{"x"});
+  b.finish("x", Outcome::kOk, 2);
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+  CHECK(b.hand_out(2) == Names{"y"});
+}
+
+TEST_CASE("a_success_between_crashes_starts_the_count_again") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  for (const char* uid : {"1", "2", "3", "4"}) b.schedule.crashed(0, uid, b.now);
+  b.offer("good");
+  b.hand_out();
+  b.finish("good");
+  CHECK_FALSE(b.schedule.crashed(0, "5", b.now));
+}
+
+TEST_CASE("a_step_that_is_held_gets_nothing_until_it_is_released") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.hold(0, true);
+  b.offer("x");
+  CHECK(b.hand_out().empty());
+  CHECK_FALSE(b.schedule.next_wakeup(b.now));
+  CHECK(b.schedule.workers_of(0) == std::vector<WorkerId>{1});
+  b.schedule.hold(0, false);
+  CHECK(b.hand_out() == Names{"x"});
+  b.offer("y");
+  b.schedule.hold(0, true);
+  b.schedule.revoked(1, 0);
+  CHECK(b.schedule.queued(0) == 2);
+  b.schedule.hold(0, false);
+  CHECK(b.hand_out() == Names{"x", "y"});
+}

@@ -1,0 +1,250 @@
+// The spool on a real directory: what the kill sweep does not reach. The directory is removed at the end.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/filesystem/operations.hpp>
+#include <fstream>
+
+#include "libmfdata/arrival.hpp"
+#include "libmfdata/collection.hpp"
+#include "libmfdata/delivery.hpp"
+#include "libmfdata/deposit.hpp"
+#include "libmfdata/ending.hpp"
+#include "libmfdata/foreign_arrival.hpp"
+#include "libmfdata/recovery.hpp"
+#include "libmfdata/transaction.hpp"
+#include "libmfdata/trashed_file.hpp"
+#include "libmfdata/waiting_file.hpp"
+#include "place.hpp"
+
+namespace fs = boost::filesystem;
+using namespace mfdata;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("an_arrival_gets_its_first_tags_and_keeps_nothing_of_what_it_claimed_to_be") {
+  Place p;
+  p.write("incoming/x y\n.txt", "data");
+  FileDescriptor file(::open((p.root / "incoming/x y\n.txt").c_str(), O_RDWR));
+  const Context forged{fresh_uid(), 7, 4, "step.b.main", {}, {}};
+  REQUIRE(set_tags_attribute(file.get(), encode(forged), ""));
+  file.close();
+  const Job job = p.accepted("x y\n.txt");
+  CHECK(job.context.generation == 0);
+  CHECK(job.context.uid != forged.uid);
+  CHECK(*job.context.tags.get("first.core.original_basename") == "x y\n.txt");
+  CHECK(*job.context.tags.get("first.core.original_dirname") == "incoming");
+  CHECK(p.list("incoming").empty());
+}
+
+TEST_CASE("a_file_that_somebody_writes_is_busy") {
+  Place p;
+  p.write("incoming/f", "half");
+  FileDescriptor writer(::open((p.root / "incoming/f").c_str(), O_WRONLY));
+  CHECK(accept(*p.spool, p.slot, "incoming", "f", {}).is(Code::kBusy));
+  writer.close();
+  CHECK(accept(*p.spool, p.slot, "incoming", "f", {}));
+}
+
+TEST_CASE("what_is_no_plain_file_is_refused_and_stays") {
+  Place p;
+  p.write("incoming/large", std::string(100, 'x'));
+  p.write("incoming/linked", "x");
+  fs::create_hard_link(p.root / "incoming/linked", p.root / "out/other");
+  fs::create_symlink("large", p.root / "incoming/symlink");
+  fs::create_directory(p.root / "incoming/directory");
+  REQUIRE(::mkfifo((p.root / "incoming/fifo").c_str(), 0600) == 0);
+  for (const char* name : {"large", "linked", "symlink", "directory", "fifo"}) {
+    auto refused = accept(*p.spool, p.slot, "incoming", name, ArrivalRules{99});
+    CHECK_MESSAGE(refused.is(Code::kRefused), name);
+  }
+  CHECK(p.list("incoming").size() == 5);
+}
+
+TEST_CASE("a_delivery_never_overwrites") {
+  Place p;
+  p.write("out/f", "theirs");
+  p.write("out/f-1.tags", "theirs too");
+  p.write("incoming/f", "ours");
+  Job job = p.accepted("f");
+  Context next = job.context;
+  next.generation = 1;
+  next.to = (p.root / "out/f").string();
+  next.style.tags_suffix = ".tags";
+  REQUIRE(pass_on(*p.spool, p.slot, job, next));
+  CHECK(p.read(p.root / "out/f") == "theirs");
+  CHECK(p.read(p.root / "out/f-1.tags") == "theirs too");
+  CHECK(p.read(p.root / "out/f-2") == "ours");
+  CHECK(fs::exists(p.root / "out/f-2.tags"));
+  CHECK(p.list(p.slot.fresh()).empty());
+}
+
+TEST_CASE("numbered_names_fit_into_255_bytes") {
+  CHECK(numbered_name("abc", 0, 5) == "abc");
+  CHECK(numbered_name("abc", 12, 0) == "abc-12");
+  CHECK(numbered_name(std::string(255, 'x'), 0, 0).size() == 255);
+  CHECK(numbered_name(std::string(255, 'x'), 7, 0).size() == 255);
+  CHECK(numbered_name(std::string(255, 'x'), 7, 0).ends_with("x-7"));
+}
+
+TEST_CASE("a_target_that_is_gone_sends_the_file_to_trash_with_its_context") {
+  Place p;
+  p.write("incoming/f", "x");
+  Job job = p.accepted("f");
+  Context next = job.context;
+  next.generation = 1;
+  next.to = (p.root / "nowhere/f").string();
+  REQUIRE(pass_on(*p.spool, p.slot, job, next));
+  const Names trash = p.list("trash/a.main");
+  REQUIRE(trash.size() == 3);
+  CHECK(trash[0] == next.uid + ".1");
+  CHECK(p.read(p.root / "trash/a.main" / (next.uid + ".json")).find("\"reason\": \"no target\"") != std::string::npos);
+}
+
+TEST_CASE("a_commit_with_a_lost_context_goes_to_trash_and_the_start_goes_on") {
+  Place p;
+  const std::string uid = fresh_uid();
+  const std::string base = "tmp/commit/a.main.0." + uid + ".2c";
+  for (const char* part : {"/in", "/out/deliver", "/context"}) fs::create_directories(p.root / (base + part));
+  p.write(base + "/out/deliver/" + uid, "content");
+  p.write(base + "/out/deliver/" + uid + ".context", "");
+  p.write(base + "/out/deliver/" + uid + ".tags", "");
+  p.write("tmp/a.main/0/in/" + fresh_uid() + ".0", "of another file");
+  CHECK(p.recover().empty());
+  CHECK(p.list("tmp/commit").empty());
+  CHECK(p.list("trash/a.main").size() == 3);
+  CHECK(p.list("step.a.main").size() == 1);
+}
+
+TEST_CASE("an_accept_whose_origin_is_lost_is_an_arrival_again") {
+  Place p;
+  const std::string uid = fresh_uid();
+  fs::create_directories(p.root / "tmp/accept" / uid / "in");
+  p.write("tmp/accept/" + uid + "/origin", "");
+  p.write("tmp/accept/" + uid + "/in/source", "content");
+  CHECK(p.recover().empty());
+  CHECK(p.list("tmp/accept").empty());
+  CHECK(p.list("incoming") == Names{"recovered-" + uid});
+}
+
+TEST_CASE("one_commit_that_cannot_be_published_does_not_stop_the_others") {
+  Place p;
+  const std::string uid = fresh_uid();
+  fs::create_directories(p.root / "tmp/commit" / ("a.main.0." + uid + ".0") / "out/step.a.main");
+  p.write("tmp/commit/a.main.0." + uid + ".0/out/step.a.main/taken", "x");
+  p.write("step.a.main/taken", "y");
+  p.write("tmp/a.main/0/in/" + fresh_uid() + ".0", "z");
+  CHECK(p.recover().size() == 1);
+  CHECK(p.list("step.a.main").size() == 2);
+}
+
+TEST_CASE("an_emptied_file_goes_to_trash_instead_of_being_treated") {
+  Place p;
+  p.write("incoming/f", "content");
+  const Job job = p.accepted("f");
+  REQUIRE(give_back(*p.spool, p.slot, job));
+  fs::resize_file(p.root / "step.a.main" / job.name.spell(), 0);
+  auto claimed = claim(*p.spool, p.slot, job.name.spell());
+  REQUIRE(claimed);
+  CHECK_FALSE(claimed->job);
+  CHECK(claimed->settled == "emptied");
+  CHECK(p.list("trash/a.main").size() == 3);
+}
+
+TEST_CASE("a_context_larger_than_the_attribute_stands_in_a_sidecar_that_ends_with_its_file") {
+  Place p;
+  p.write("incoming/f", "x");
+  Job job = p.accepted("f");
+  Context next = job.context;
+  next.generation = 1;
+  next.to = "step.a.main";
+  REQUIRE(next.tags.set("big", std::string(30'000, '\n')));
+  CHECK(pass_on(*p.spool, p.slot, job, next).is(Code::kAttribute));
+  bool committed = false;
+  std::vector<Output> outputs = {{Output::Content::kInput, job.path, "", "step.a.main", SpoolName{next.uid, 1, true, 0}.spell(), next}};
+  REQUIRE(transaction(*p.spool, p.slot, {&job}, outputs, committed));
+  CHECK(p.list("step.a.main") == Names{next.uid + ".1c"});
+  CHECK(p.list("tmp/context") == Names{next.uid});
+  auto claimed = claim(*p.spool, p.slot, next.uid + ".1c");
+  REQUIRE((claimed && claimed->job));
+  CHECK(claimed->job->context == next);
+  outputs.clear();
+  REQUIRE(transaction(*p.spool, p.slot, {&*claimed->job}, outputs, committed));
+  CHECK(p.list("tmp/context").empty());
+  CHECK(p.list("step.a.main").empty());
+}
+
+TEST_CASE("a_deposit_is_visible_when_it_is_committed_and_gone_when_it_is_not") {
+  Place p;
+  {
+    auto deposit = Deposit::open(*p.spool);
+    REQUIRE(deposit);
+    CHECK(p.list("step.a.main").empty());
+  }
+  CHECK(p.list("tmp/accept").empty());
+  auto deposit = Deposit::open(*p.spool);
+  REQUIRE(deposit);
+  REQUIRE(write_all(deposit->file(), "content", ""));
+  TagSet tags;
+  REQUIRE(tags.set("topic", "a/b"));
+  REQUIRE(deposit->commit("a.main", "name", "listener", tags));
+  auto claimed = claim(*p.spool, p.slot, p.list("step.a.main").at(0));
+  REQUIRE((claimed && claimed->job));
+  CHECK(*claimed->job->context.tags.get("topic") == "a/b");
+  CHECK(*claimed->job->context.tags.get("first.core.original_basename") == "name");
+}
+
+TEST_CASE("a_waiting_file_that_cannot_go_to_trash_waits_on") {
+  Place p;
+  p.write("incoming/x", "data");
+  Job job = p.accepted("x");
+  REQUIRE(give_back(*p.spool, p.slot, job));
+  const auto files = waiting_files(*p.spool, p.slot.step);
+  REQUIRE(files);
+  REQUIRE(files->size() == 1);
+  p.write("trash/a.main/" + job.name.spell(), "somebody else's");
+  const Slot tool{p.slot.step, kToolSlot};
+  REQUIRE(open_slot(*p.spool, tool));
+  CHECK_FALSE(trash_waiting(*p.spool, files->front(), "expired", "too old", tool));
+  CHECK(p.list("step.a.main") == Names{job.name.spell()});
+  CHECK(p.list(tool.in()).empty());
+  CHECK(p.read(p.root / "trash/a.main" / job.name.spell()) == "somebody else's");
+}
+
+TEST_CASE("what_a_killed_tool_had_in_its_slot_goes_back_before_its_step") {
+  for (const bool by_collection : {false, true}) {
+    Place p;
+    p.write("incoming/x", "data");
+    Job job = p.accepted("x");
+    const Slot tool{p.slot.step, kToolSlot};
+    REQUIRE(open_slot(*p.spool, tool));
+    REQUIRE(p.spool->disk().rename(job.path, tool.in() + '/' + job.name.spell()));
+    if (by_collection) {
+      CHECK(collect(*p.spool, {}, {}, 0, [] { return true; }).released == 1);
+      CHECK(collect(*p.spool, {}, {}, 0, [] { return true; }).released == 0);
+    } else {
+      REQUIRE(open_slot(*p.spool, tool));
+    }
+    CHECK(p.list("step.a.main") == Names{job.name.spell()});
+    CHECK(p.list(tool.in()).empty());
+  }
+}
+
+TEST_CASE("a_collection_stops_when_it_is_told_to") {
+  Place p;
+  for (const char* name : {"x", "y", "z"}) {
+    p.write(std::string("incoming/") + name, "data");
+    Job job = p.accepted(name);
+    REQUIRE(trash(*p.spool, p.slot, job, TrashNote{}));
+  }
+  const std::int64_t far_future = std::int64_t{1} << 40;
+  int asked = 0;
+  CHECK(collect(*p.spool, {1, 0, 0}, {}, far_future, [&] { return ++asked <= 2; }).purged == 2);
+  CHECK(trashed_files(*p.spool)->size() == 1);
+}

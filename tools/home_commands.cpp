@@ -1,0 +1,97 @@
+// init and check.
+#include <sys/stat.h>
+
+#include <boost/filesystem/operations.hpp>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "commands.hpp"
+#include "libmfdata/home_owner.hpp"
+#include "libmfdata/plugin_store.hpp"
+#include "libmfdata/settings.hpp"
+
+namespace fs = boost::filesystem;
+
+namespace mfdata::tools {
+namespace {
+
+constexpr const char* kFirstConfiguration =
+    "# The operator's configuration of this home; every key has a default. \"mfdata check\" finds mistakes.\n"
+    "\n"
+    "[data]\n"
+    "entry_step = \"%s\"  # takes the files of watched directories that no step names\n";
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at < list.size();) {
+    const std::size_t end = std::min(list.find(',', at), list.size());
+    if (end > at) parts.push_back(list.substr(at, end - at));
+    at = end + 1;
+  }
+  return parts;
+}
+
+// A name of a plugin that came with the installation, or a folder.
+Result<std::string> folder_of(const std::string& plugin) {
+  return plugin.find('/') != std::string::npos ? Result<std::string>(plugin) : find_builtin_plugin(plugin);
+}
+
+}  // namespace
+
+int fail(const std::string& text) {
+  std::cerr << program_invocation_short_name << ": " << text << '\n';
+  return 1;
+}
+
+int init(const std::string& directory, const std::string& plugins) {
+  ::umask(077);
+  const std::vector<std::string> names = split(plugins);
+  if (names.empty()) return fail("name the plugins to install, the first one gets the files: --plugins archive");
+  boost::system::error_code code;
+  if (const fs::path there = fs::canonical(directory, code); !code) {
+    if (auto owner = become_owner(Home{there}); !owner) return fail(owner.error().text);
+  }
+  auto home = make_home(directory);
+  if (!home) return fail(home.error().text);
+  std::string entry;
+  for (const std::string& name : names) {
+    auto folder = folder_of(name);
+    if (!folder) return fail(folder.error().text);
+    auto installed = install_plugin(*home, {}, *folder, {"", true, false});  // what one needs of the next is not there yet
+    if (!installed) return fail(installed.error().text);
+    if (entry.empty() && !installed->steps.empty()) entry = installed->name + '/' + installed->steps.front();
+    std::cout << "installed " << installed->name << ' ' << installed->version << '\n';
+  }
+  if (!fs::exists(home->configuration())) {
+    std::string text = kFirstConfiguration;
+    text.replace(text.find("%s"), 2, entry);
+    std::ofstream(home->configuration().string()) << text;
+  }
+  std::cout << "made the home " << home->root.string() << "; start it with: mfdata-loader --home " << home->root.string() << '\n';
+  return 0;
+}
+
+int check(const std::string& option, bool as_json) {
+  auto home = find_home(option);
+  if (!home) return fail(home.error().text);
+  Problems problems;
+  const Settings settings = load_settings(*home, problems);
+  for (const Problems& more : {settings.rule_problems, settings.target_problems}) problems.insert(problems.end(), more.begin(), more.end());
+  if (as_json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const Problem& problem : problems) {
+      out.push_back({{"file", problem.where.file}, {"line", problem.where.line}, {"column", problem.where.column}, {"text", problem.text}, {"hint", problem.hint}});
+    }
+    std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    return problems.empty() ? 0 : 1;
+  }
+  for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
+  if (!problems.empty()) return fail(std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems"));
+  std::size_t steps = 0;
+  for (const PluginSettings& plugin : settings.plugins) steps += plugin.steps.size();
+  std::cout << "no problems: " << settings.plugins.size() << " plugins, " << steps << " steps\n";
+  return 0;
+}
+
+}  // namespace mfdata::tools

@@ -1,0 +1,144 @@
+// status and stop.
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <boost/filesystem/operations.hpp>
+#include <cstdio>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "commands.hpp"
+#include "control_client.hpp"
+#include "libmfdata/settings.hpp"
+#include "libmfdata/spool_layout.hpp"
+
+namespace fs = boost::filesystem;
+using nlohmann::json;
+
+namespace mfdata::tools {
+namespace {
+
+std::size_t entries(const fs::path& directory) {
+  boost::system::error_code code;
+  std::size_t count = 0;
+  for (fs::directory_iterator at(directory, code), end; !code && at != end; at.increment(code)) ++count;
+  return count;
+}
+
+// Files per directory of the spool, as they stand on disk: true with and without a loader.
+json on_disk(const std::string& data_dir) {
+  json out = {{"steps", json::object()}, {"waiting", json::object()}, {"trash", json::object()}};
+  boost::system::error_code code;
+  for (fs::directory_iterator at(data_dir, code), end; !code && at != end; at.increment(code)) {
+    const std::string name = at->path().filename().string();
+    if (!name.starts_with("step.")) continue;
+    const std::string step = name.substr(5);
+    const bool waits = step.ends_with("_reinject");
+    const std::size_t count = entries(at->path());
+    if (waits && count > 0) out["waiting"][step.substr(0, step.size() - 9)] = count;
+    if (!waits) out["steps"][step] = count;
+  }
+  for (fs::directory_iterator at(fs::path(data_dir) / "trash", code), end; !code && at != end; at.increment(code)) {
+    std::size_t files = 0;
+    boost::system::error_code gone;
+    for (fs::directory_iterator file(at->path(), gone); !gone && file != end; file.increment(gone)) {
+      const std::string suffix = file->path().extension().string();
+      files += suffix != ".json" && suffix != ".tags";
+    }
+    if (files > 0) out["trash"][at->path().filename().string()] = files;
+  }
+  return out;
+}
+
+void print_steps(const json& steps) {
+  std::printf("%-32s %-10s %-12s %8s %10s %9s\n", "STEP", "VERSION", "STATE", "QUEUED", "IN FLIGHT", "WORKERS");
+  for (const json& step : steps) {
+    std::printf("%-32s %-10s %-12s %8lld %10lld %5lld/%lld\n", step["step"].get<std::string>().c_str(), step["version"].get<std::string>().c_str(),
+                step["state"].get<std::string>().c_str(), step["queued"].get<long long>(), step["in_flight"].get<long long>(),
+                step["workers"].get<long long>(), step["numprocesses"].get<long long>());
+    if (!step["failure"].get<std::string>().empty()) std::printf("    does not start: %s\n", step["failure"].get<std::string>().c_str());
+  }
+}
+
+}  // namespace
+
+int status(const std::string& option, bool as_json) {
+  auto home = find_home(option);
+  if (!home) return fail(home.error().text);
+  Problems problems;
+  const Settings settings = load_settings(*home, problems);
+  auto reply = ask_loader(*home, R"({"command":"status"})");
+  if (!reply && !reply.is(Code::kGone)) return fail(reply.error().text);
+  json out = reply ? json::parse(*reply, nullptr, false) : json{{"state", "not running"}, {"steps", json::array()}, {"refused", json::array()}};
+  if (out.is_discarded()) return fail("the loader's answer is no JSON");
+  out["disk"] = on_disk(settings.general.data_dir);
+  out["no_plugin"] = json::object();
+  for (const auto& [step, count] : out["disk"]["steps"].items()) {
+    std::string slashed = step;
+    if (const std::size_t dot = slashed.find('.'); dot != std::string::npos) slashed.replace(dot, 1, "/");
+    if (!settings.find_step(slashed) && count.get<std::size_t>() > 0) out["no_plugin"][slashed] = count;
+  }
+  if (as_json) {
+    std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
+    return reply ? 0 : 1;
+  }
+  std::cout << "loader: " << out["state"].get<std::string>();
+  if (reply) std::cout << ", process " << out["pid"] << ", entrances " << out["entrances"].get<std::string>() << ", " << out["files_done"] << " treatments";
+  std::cout << '\n';
+  print_steps(out["steps"]);
+  for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
+  for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
+  for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";
+  for (const json& refused : out["refused"]) std::cout << "refused: " << refused["path"].get<std::string>() << ": " << refused["reason"].get<std::string>() << '\n';
+  for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
+  return reply ? 0 : 1;
+}
+
+int stop(const std::string& option, double timeout_s) {
+  auto home = find_home(option);
+  if (!home) return fail(home.error().text);
+  auto reply = ask_loader(*home, R"({"command":"stop"})");
+  if (!reply) return fail(reply.error().text);
+  const timespec pause{0, 20'000'000};
+  for (double waited = 0; waited < timeout_s; waited += 0.02) {
+    if (lock_file(home->loader_lock(), true, false)) {
+      std::cout << "stopped\n";
+      return 0;
+    }
+    ::nanosleep(&pause, nullptr);
+  }
+  return fail("the loader still finishes files after " + std::to_string(static_cast<int>(timeout_s)) + " s; ask again, or wait with --timeout");
+}
+
+// What only concerns workers is taken up at once; otherwise a new loader begins, which knows its generation.
+int reload(const std::string& option, double timeout_s) {
+  auto home = find_home(option);
+  if (!home) return fail(home.error().text);
+  const auto generation = [&] {
+    const auto reply = ask_loader(*home, R"({"command":"status"})");
+    const json status = reply ? json::parse(*reply, nullptr, false) : json();
+    return status.is_object() && status.value("state", "") == "running" ? status.value("/configuration/generation"_json_pointer, 0) : 0;
+  };
+  const int before = generation();
+  const auto reply = ask_loader(*home, R"({"command":"reload"})");
+  if (!reply) return fail(reply.error().text);
+  const json answer = json::parse(*reply, nullptr, false);
+  if (!answer.is_object() || !answer.contains("reloaded")) return fail("nothing is changed, the loader goes on as before: " + (answer.is_object() ? answer.value("error", *reply) : *reply));
+  const timespec pause{0, 20'000'000};
+  for (double waited = 0; waited < timeout_s; waited += 0.02) {
+    if (generation() > before) {
+      const auto status = ask_loader(*home, R"({"command":"status"})");
+      const json now = status ? json::parse(*status, nullptr, false) : json();
+      const std::string problem = now.is_object() ? now.value("/configuration/problem"_json_pointer, "") : "";
+      if (!problem.empty()) return fail("the new configuration cannot be used, the one before runs again: " + problem);
+      std::cout << "reloaded\n";
+      return 0;
+    }
+    ::nanosleep(&pause, nullptr);
+  }
+  return fail("workers still finish their files after " + std::to_string(static_cast<int>(timeout_s)) + " s; everything begins anew after that");
+}
+
+}  // namespace mfdata::tools

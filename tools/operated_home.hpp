@@ -1,0 +1,35 @@
+// A home as the commands see it that look at files of the spool, or change them, while a loader may run.
+#pragma once
+
+#include <string>
+
+#include "libmfdata/settings.hpp"
+
+namespace mfdata::tools {
+
+struct Operated {
+  Home home;
+  Settings settings;
+  Spool spool;
+};
+
+// The home of --home. Every problem of its configuration goes to stderr, and any of them is an error: the command could be
+// at work in another data directory than the operator's. Bad rules are none.
+Result<Operated> operate(const std::string& home_option);
+
+// The turn of a command that changes files: another one, and the loader's collection, wait for it, and so does a loader that
+// starts and recovers. It lasts as long as the object.
+struct Turn {
+  FileDescriptor tools, workers;
+};
+// Waits 10 s for it. An error also for somebody who does not own the data directory: what they make there would be in the
+// loader's way.
+Result<Turn> take_turn(const Operated& at);
+
+// The seconds of an option --older; 0 when it is empty.
+Result<double> older_seconds(const std::string& option);
+
+std::string dotted(std::string step);   // of "plugin/step"
+std::string slashed(std::string step);  // of "plugin.step"
+
+}  // namespace mfdata::tools
