@@ -162,7 +162,7 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
   for (const std::uint16_t target : done.routed) {
     if (target < targets.size()) metrics_.routed(settings.slashed(), targets[target]);
   }
-  trash_files_ += done.trashed;
+  if (done.trashed) went_to_trash();
   if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
   const std::int64_t now = EventLoop::now_ns();
   switch (done.outcome) {
@@ -242,7 +242,7 @@ void Loader::settled(std::size_t step, const std::string& version, const std::ve
   for (const wire::SettledFile& file : files) {
     if (file.crashes > 0) charged = &file;
     if (!file.trashed) continue;
-    ++trash_files_;
+    went_to_trash();
     log_.write(Level::kError, settings.slashed() + ": " + file.uid + " went to trash: " + file.what);
     wire::Done done;
     done.outcome = Outcome::kFailed;

@@ -118,6 +118,8 @@ class Loader {
   void roll_stray_commits();
   bool rolls_commit_of(const Slot& slot) const;
   bool accepts_left(std::int64_t now);
+  void went_to_trash();
+  void take_trash_count(std::size_t counted);
   void rearm(std::int64_t now);
   std::string status() const;
   std::string pause(const std::string& step, bool paused);
@@ -158,6 +160,8 @@ class Loader {
   std::int64_t started_ns_ = 0;
   std::uint64_t files_done_ = 0;
   std::size_t trash_files_ = 0;
+  bool trash_moved_ = false;  // since the collection that counts it began
+  std::int64_t collection_began_ns_ = 0, recount_after_ns_ = 0;
   bool under_pressure_ = false;
   bool no_space_ = false;
   bool recover_first_ = false;

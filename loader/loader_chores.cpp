@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::int64_t kCollectionInterval = 60 * kSecond;
 constexpr std::int64_t kMaxBackoff = 60 * kSecond;
+constexpr std::int64_t kMinRecount = 2 * kSecond;
+constexpr std::int64_t kRecountShare = 50;  // of the time of a collection, between two
 
 // The children of this process, by thread, as proc(5) lists them.
 std::vector<pid_t> children_of_this_process() {
@@ -40,8 +42,10 @@ void Loader::next_chore() {
   const std::int64_t now = EventLoop::now_ns();
   if (chore_) return chore_->check(now);
   if (stopping_) return;
-  if (now >= next_collection_ns_) {  // each minute
+  if (now >= next_collection_ns_) {  // each minute, sooner when something went to trash
     next_collection_ns_ = now + kCollectionInterval;
+    collection_began_ns_ = now;
+    trash_moved_ = false;
     start_chore(kNoStep, wire::Task::kCollect, {}, {});
   }
   if (!chore_ && std::exchange(strays_due_, false)) roll_stray_commits();
@@ -130,7 +134,7 @@ void Loader::check_foreign() {
 }
 
 void Loader::take_from_chore(const wire::Message& message) {
-  if (const auto* counted = std::get_if<wire::TrashCount>(&message)) trash_files_ = counted->files;
+  if (const auto* counted = std::get_if<wire::TrashCount>(&message)) take_trash_count(counted->files);
   const auto* results = std::get_if<wire::Results>(&message);
   if (!results || chore_step_ == kNoStep) return;
   for (const wire::Done& done : results->done) {
@@ -146,12 +150,26 @@ void Loader::take_from_chore(const wire::Message& message) {
   }
 }
 
+// A count and the reports of what went to trash meanwhile, or was counted before its report, do not add up: after the
+// last of them it is counted again.
+void Loader::went_to_trash() {
+  ++trash_files_;
+  trash_moved_ = true;
+  next_collection_ns_ = std::min(next_collection_ns_, EventLoop::now_ns() + std::max(recount_after_ns_, kMinRecount));
+}
+
+void Loader::take_trash_count(std::size_t counted) {
+  trash_files_ = trash_moved_ ? std::max(trash_files_, counted) : counted;
+}
+
 void Loader::finish_chore(int exit_status) {
   chore_->drain();
   const wire::Task task = chore_->task();
   chore_.reset();
   if (exit_status != 0 && !stopping_)
     log_.write(Level::kWarning, "a task of the loader ended with the status " + std::to_string(exit_status) + ": it is tried again");
+  if (task == wire::Task::kCollect)
+    recount_after_ns_ = std::min(kRecountShare * (EventLoop::now_ns() - collection_began_ns_), kCollectionInterval);
   if (task == wire::Task::kAcceptForeign) judge_accepts(chore_failed_ || exit_status != 0);
   next_chore();
 }

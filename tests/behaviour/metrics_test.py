@@ -54,6 +54,17 @@ class Metrics(Case):
         self.assert_metric(2, "mfdata_trash_files")
         self.assert_metric(1, "mfdata_worker_exits_total", **step)
 
+    def test_trash_of_an_earlier_run_and_of_this_one_are_counted_together(self):
+        for number in range(3):
+            self.runs.drop(f"early{number}", b"fail\n")
+        self.runs.wait_trash("mischief/main", 3)
+        self.runs.stop()
+        for number in range(4):
+            self.runs.drop(f"late{number}", b"fail\n")
+        self.runs.start()
+        self.runs.wait_trash("mischief/main", 7)
+        self.assert_metric(7, "mfdata_trash_files")
+
     def test_waiting_files_are_counted_and_the_oldest_is_timed(self):
         self.runs.override("archive", "[step.main]\nnumprocesses = 0\n")
         self.runs.run(BUILD / "tools/mfdata", "reload")
