@@ -36,7 +36,7 @@ Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool
 
 SpoolWatcher::Taker Loader::taker() {
   SpoolWatcher::Taker taker;
-  taker.offer = [this](std::size_t source, std::string name) { return offer(source, std::move(name)); };
+  taker.offer = [this](std::size_t source, std::string name, bool listed) { return offer(source, std::move(name), listed); };
   taker.forget = [this](std::size_t source) {
     if (sources_[source].takers.empty()) return;
     if (sources_[source].kind == SourceKind::kWaiting) return waiting_->forget(sources_[source].takers[0].first);
@@ -56,13 +56,14 @@ SpoolWatcher::Taker Loader::taker() {
   return taker;
 }
 
-bool Loader::offer(std::size_t index, std::string name) {
+bool Loader::offer(std::size_t index, std::string name, bool listed) {
   const Source& source = sources_[index];
   if (source.takers.empty()) return true;
   if (source.kind == SourceKind::kWaiting) return waiting_->offer(source.takers[0].first, name, real_ms());
   // Always the same one for a name: two steps must not accept one file at the same time.
   const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
-  if (source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) return true;
+  // An event may be of another file under the name of one that was refused.
+  if (listed && source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) return true;
   if (source.kind == SourceKind::kWatched && !foreign_.empty() && foreign_.contains({source.path, name})) return true;
   Lane lane = Lane::kArrival;
   if (source.kind == SourceKind::kStep) lane = name.find('~') != std::string::npos && SpoolName::parse(name) ? Lane::kCrashed : Lane::kHop;

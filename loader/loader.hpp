@@ -95,7 +95,7 @@ class Loader {
   WorkerPool::Owner pool_owner();
   SpoolWatcher::Taker taker();
 
-  bool offer(std::size_t source, std::string name);
+  bool offer(std::size_t source, std::string name, bool listed);
   using Targets = std::vector<std::string>;  // of the worker that says so
   void take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets);
   void take_done(std::size_t step, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source, bool was_paused);
@@ -161,6 +161,7 @@ class Loader {
   std::uint64_t files_done_ = 0;
   std::size_t trash_files_ = 0;
   bool trash_moved_ = false;  // since the collection that counts it began
+  bool trash_counted_ = false;  // by that collection
   std::int64_t collection_began_ns_ = 0, recount_after_ns_ = 0;
   bool under_pressure_ = false;
   bool no_space_ = false;

@@ -45,7 +45,7 @@ void Loader::next_chore() {
   if (now >= next_collection_ns_) {  // each minute, sooner when something went to trash
     next_collection_ns_ = now + kCollectionInterval;
     collection_began_ns_ = now;
-    trash_moved_ = false;
+    trash_moved_ = trash_counted_ = false;
     start_chore(kNoStep, wire::Task::kCollect, {}, {});
   }
   if (!chore_ && std::exchange(strays_due_, false)) roll_stray_commits();
@@ -159,6 +159,7 @@ void Loader::went_to_trash() {
 }
 
 void Loader::take_trash_count(std::size_t counted) {
+  trash_counted_ = true;
   trash_files_ = trash_moved_ ? std::max(trash_files_, counted) : counted;
 }
 
@@ -168,8 +169,11 @@ void Loader::finish_chore(int exit_status) {
   chore_.reset();
   if (exit_status != 0 && !stopping_)
     log_.write(Level::kWarning, "a task of the loader ended with the status " + std::to_string(exit_status) + ": it is tried again");
-  if (task == wire::Task::kCollect)
-    recount_after_ns_ = std::min(kRecountShare * (EventLoop::now_ns() - collection_began_ns_), kCollectionInterval);
+  if (task == wire::Task::kCollect) {
+    const std::int64_t now = EventLoop::now_ns();
+    recount_after_ns_ = std::min(kRecountShare * (now - collection_began_ns_), kCollectionInterval);
+    if (!trash_counted_) next_collection_ns_ = std::min(next_collection_ns_, now + std::max(recount_after_ns_, kMinRecount));
+  }
   if (task == wire::Task::kAcceptForeign) judge_accepts(chore_failed_ || exit_status != 0);
   next_chore();
 }

@@ -172,7 +172,7 @@ bool SpoolWatcher::offer(std::size_t index, std::string name, bool listed) {
     watch_quiet(index, name);
     return true;
   }
-  return taker_.offer(index, std::move(name));
+  return taker_.offer(index, std::move(name), listed);
 }
 
 // ---- listing
@@ -260,7 +260,7 @@ void SpoolWatcher::check_quiet(std::size_t index, std::int64_t now_ns) {
     const std::int64_t changed = nanoseconds(status->st_ctim);
     if (status->st_size != at->second.size || changed != at->second.ctime_ns) {
       at->second = {status->st_size, changed, now_ns};
-    } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first)) {
+    } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first, true)) {
       at = state.quiet.erase(at);
       continue;
     }

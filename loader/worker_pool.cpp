@@ -152,14 +152,20 @@ void WorkerPool::read_channel(Seat& seat) {
       seat.state = State::kReady;
       failures_[seat.step].clear();
       owner_.ready(seat.id, seat.step, ready->batch);
-    } else if (auto* results = std::get_if<wire::Results>(&message)) {
-      const auto treated = [](const wire::Done& done) { return done.duration_ns > 0; };
-      if (std::any_of(results->done.begin(), results->done.end(), treated)) seat.was_useful = true;
-      if (seat.was_useful) seat.backoff = 0;
-      owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
-    } else if (auto* metrics = std::get_if<wire::Metrics>(&message)) {
-      owner_.metrics(seat.step, *metrics);
+    } else {
+      take(seat, message);
     }
+  }
+}
+
+void WorkerPool::take(Seat& seat, wire::Message& message) {
+  if (auto* results = std::get_if<wire::Results>(&message)) {
+    const auto treated = [](const wire::Done& done) { return done.duration_ns > 0; };
+    if (std::any_of(results->done.begin(), results->done.end(), treated)) seat.was_useful = true;
+    if (seat.was_useful) seat.backoff = 0;
+    owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
+  } else if (auto* metrics = std::get_if<wire::Metrics>(&message)) {
+    owner_.metrics(seat.step, *metrics);
   }
 }
 
@@ -209,11 +215,9 @@ void WorkerPool::bury(Seat& seat, int status) {
   const Nanoseconds now = EventLoop::now_ns();
   seat.process->kill();
   while (true) {
-    auto last = seat.process->receive();  // results that it sent before it died
+    auto last = seat.process->receive();  // what it sent before it died
     if (!last || !last->has_value()) break;
-    auto* results = std::get_if<wire::Results>(&**last);
-    if (!results) continue;
-    owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
+    take(seat, **last);
   }
   read_output(seat);
   if (seat.process->page().unreported > 0) {

@@ -111,6 +111,7 @@ class WorkerPool {
   void stop(Seat& seat, Nanoseconds now);
   void read_channel(Seat& seat);
   void read_output(Seat& seat);
+  void take(Seat& seat, wire::Message& message);
   void bury(Seat& seat, int status);
   void start_reaper(Seat& seat, Nanoseconds now);
   bool read_reaper(Seat& seat);

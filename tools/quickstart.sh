@@ -34,7 +34,7 @@ before=$(find "$home/var/archive" -type f ! -name '*.tags' | wc -l)
 "$build"/loader/mfdata-loader --home "$home" 2>"$home/log/quickstart.log" &
 loader=$!
 trap 'kill "$loader" 2>/dev/null || true; wait "$loader" 2>/dev/null || true' EXIT
-for _ in $(seq 100); do "$build"/tools/mfdata status --home "$home" >/dev/null 2>&1 && break; sleep 0.1; done
+for _ in $(seq 600); do "$build"/tools/mfdata status --home "$home" >/dev/null 2>&1 && break; sleep 0.1; done
 
 find "$files" -maxdepth 1 -type f -print0 | xargs -0 -r "$build"/tools/mfdata inject --home "$home" --wait
 count=$(find "$files" -maxdepth 1 -type f | wc -l)

@@ -244,6 +244,7 @@ void StepRunner::treat_one(std::uint32_t id, Job job, std::int64_t began, bool a
     join_group(id, began);
   } else {
     End end = policy_.finish(*treatment_, rc);
+    channel_.send_metrics(host_.take_metrics());  // whoever sees the result sees them
     report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
     treatment_->reset();
   }
@@ -324,11 +325,11 @@ void StepRunner::treat_batch() {
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);
   stopping_ = stopping_ || leaks();
+  channel_.send_metrics(host_.take_metrics());
   for (std::size_t i = 0; i < ids.size(); ++i) report(done_of(ids[i], treatment_->jobs()[i], std::move(ends[i]), monotonic_ns() - began));
   treatment_->reset();
   note_in_hand("");
   host_.progress().started_ns = 0;
-  channel_.send_metrics(host_.take_metrics());
 }
 
 }  // namespace mfdata

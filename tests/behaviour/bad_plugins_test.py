@@ -181,7 +181,7 @@ class FilesCommittedTogether(BadPlugins):
     """What takes a transaction waits for others that do: a bad file among them is the only one that pays."""
     def among_rewritten(self, mode, settings="", rewrite="rewrite", count=60, bad=b"", step=""):
         home = self.mischief(step, start=False)
-        (home.root / "etc/mfdata.toml").write_text(SETTINGS + settings)
+        home.configure(SETTINGS + settings)
         home.start().stop()  # makes incoming
         rewritten = [f"{rewrite}\n{number}".encode() for number in range(count)]
         for number, data in enumerate(rewritten):

@@ -1,5 +1,6 @@
 """What is too old is collected: trash, backlogs when a lifetime says so, the archive. That what waits is never removed else
 (defect 2), and how long an archive keeps by default, is tested with the time passed in: tests/unit."""
+import contextlib
 import os
 import sys
 import time
@@ -14,7 +15,11 @@ REFUSES = '[custom]\nno_match_policy = "keep"\n'  # of a switch without rules: e
 class Collection(Case):
     def wait_for_age(self, directory, seconds):
         """Until all that stands in a directory came there so long ago."""
-        wait_for(lambda: all(time.time() - os.stat(path).st_ctime > seconds for path in directory.iterdir()), "their age")
+        def old():
+            with contextlib.suppress(FileNotFoundError):  # collected meanwhile: another look
+                return all(time.time() - os.stat(path).st_ctime > seconds for path in directory.iterdir())
+
+        wait_for(old, "their age")
 
     def again(self, home):
         """A start collects at once (otherwise each minute does), in a process that is no worker; until it has ended."""

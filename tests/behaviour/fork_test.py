@@ -106,6 +106,7 @@ class Fork(Case):
         evil = "a'; touch pwned; echo '$(touch pwned)`touch pwned` \"x\" \\ {PATH} ü\n* ;"
         home.drop(evil, b"content")
         wait_for(lambda: len(home.files()) == 2, "both files")
+        home.wait_idle()
         self.assertEqual(sorted(map(content, home.files())), sorted([evil.encode(), b"content"]))
         self.assertEqual([p for p in home.root.rglob("pwned")], [])
 

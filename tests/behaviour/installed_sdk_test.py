@@ -83,7 +83,7 @@ class InstalledSdk(Installed):
         for kind in ("listener", "predicate"):
             self.run_here("mfdata-plugin", "new", kind, "--language", "c++", "--template", kind)
             self.run_here("mfdata-plugin", "build", kind)
-        home = self.home("switch", "archive", self.directory / "listener", self.directory / "predicate", settings='[data]\nentry_step = "switch/main"\n').start()
+        home = self.home("switch", "archive", self.directory / "listener", self.directory / "predicate", settings='[data]\nentry_step = "switch/main"\n[loader]\npredicate_timeout = 60\n').start()
         address = home.root / "run/listener.sock"
         wait_for(lambda: self.listens(address), "the socket")
         for text, answer in ((b"a.txt\nhello you", b"ok\n"), (b"b.txt\nnot for us", b"ok\n"), (b"", b"no name\n"), (b"c.txt\nhello " + bytes(1_000_000), b"ok\n")):

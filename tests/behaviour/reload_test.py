@@ -45,11 +45,11 @@ class Reload(Case):
         home = self.start()
         self.hold_a_file(home)
         before = home.worker_pids("slow/main")
-        for _ in range(2):
+        for number in (1, 2):
             home.run(MFDATA_PLUGIN, "install", "delete")
             wait_for(lambda: home.step_status("delete/main").get("workers") == 1, "the new step's worker")
             home.run(MFDATA, "inject", self.file(home, "d"), "--step", "delete/main")
-            wait_for(lambda: home.metric("mfdata_files_total", plugin="delete", step="main", result="ok"), "the new step to treat a file")
+            wait_for(lambda: home.metric("mfdata_files_total", plugin="delete", step="main", result="ok") >= number, "the new step to treat a file")
             home.drop("a", b"a")
             wait_for(lambda: len(home.files()) == 1, "a file of another step")
             for path in home.files():

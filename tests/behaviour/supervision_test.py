@@ -1,6 +1,7 @@
 """What the loader does around its workers and before them: locks, limits, modes, back-pressure, polling."""
 import datetime
 import fcntl
+import contextlib
 import os
 import pathlib
 import re
@@ -20,7 +21,11 @@ WITHOUT_INOTIFY = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_ino
 
 
 def open_files(pid):
-    return {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+    found = set()
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+    return found
 
 
 class Supervision(Case):

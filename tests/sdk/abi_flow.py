@@ -40,9 +40,14 @@ def came_by(path):
     return [name.split(".")[1] for name in sorted(tags, key=lambda name: int(name.split(".")[0]))]
 
 
+def listens(address):
+    with socket.socket(socket.AF_UNIX) as peer:
+        return peer.connect_ex(str(address)) == 0
+
+
 def work(home):
     """part -> what it should have done and has not; empty: all is well."""
-    wait_for((home.root / "run/listener.sock").exists, "the socket of the listener")
+    wait_for(lambda: listens(home.root / "run/listener.sock"), "the socket of the listener")
     answers = sent(home)
     wait_for(lambda: len(home.files()) >= 3, "three files in the archive", 60)
     home.wait_idle()
@@ -71,7 +76,7 @@ def run(host, folders):
     """part -> "runs", or what is wrong with it."""
     home = None
     try:
-        home = Home([folders[part] for part in PARTS], settings='[data]\nentry_step = "switch/main"\n', build=host.place)
+        home = Home([folders[part] for part in PARTS], settings='[data]\nentry_step = "switch/main"\n[loader]\npredicate_timeout = 60\n', build=host.place)
         wrong = work(home.start())
         return {part: "runs" if part not in wrong else "runs wrongly: " + wrong[part] for part in PARTS}
     except AssertionError as error:
