@@ -160,7 +160,7 @@ class Loader {
   std::int64_t started_ns_ = 0;
   std::uint64_t files_done_ = 0;
   std::size_t trash_files_ = 0;
-  bool trash_moved_ = false;  // since the collection that counts it began
+  bool trash_moved_ = false;    // since the collection that counts it began
   bool trash_counted_ = false;  // by that collection
   std::int64_t collection_began_ns_ = 0, recount_after_ns_ = 0;
   bool under_pressure_ = false;

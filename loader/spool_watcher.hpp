@@ -31,8 +31,9 @@ struct WatchedSource {
 class SpoolWatcher {
  public:
   struct Taker {
-    std::function<bool(std::size_t source, std::string name, bool listed)> offer;  // false: no room
-    std::function<void(std::size_t source)> forget;                   // its names are about to be offered anew
+    // False: no room. `listed`: the name was found standing there; otherwise an event has just told of it.
+    std::function<bool(std::size_t source, std::string name, bool listed)> offer;
+    std::function<void(std::size_t source)> forget;  // its names are about to be offered anew
     std::function<bool(std::size_t source)> has_room;
     std::function<void(const std::string&)> warn;
     std::function<void()> overflow;

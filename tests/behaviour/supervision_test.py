@@ -1,7 +1,7 @@
 """What the loader does around its workers and before them: locks, limits, modes, back-pressure, polling."""
+import contextlib
 import datetime
 import fcntl
-import contextlib
 import os
 import pathlib
 import re
