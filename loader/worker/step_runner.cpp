@@ -239,17 +239,16 @@ void StepRunner::treat_one(std::uint32_t id, Job job, std::int64_t began, bool a
   jobs.push_back(std::move(job));
   treatment_->begin(std::move(jobs), "");
   const mfdata_rc rc = instance_.process(*treatment_, deadline(began));
+  channel_.send_metrics(host_.take_metrics());  // before the result: whoever sees that sees them
   if (!alone && policy_.shares_commit(*treatment_, rc)) {
     host_.progress().started_ns = 0;  // the time of a common commit is nobody's alone
     join_group(id, began);
   } else {
     End end = policy_.finish(*treatment_, rc);
-    channel_.send_metrics(host_.take_metrics());  // whoever sees the result sees them
     report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
     treatment_->reset();
   }
   stopping_ = stopping_ || leaks();
-  channel_.send_metrics(host_.take_metrics());
 }
 
 // A file that ends in a transaction waits for others that do, so that they share its system calls and its fsyncs.
@@ -323,9 +322,9 @@ void StepRunner::treat_batch() {
   std::vector<std::uint32_t> ids = std::exchange(batch_ids_, {});
   treatment_->begin(std::exchange(batch_, {}), fresh_uid());
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
+  channel_.send_metrics(host_.take_metrics());
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);
   stopping_ = stopping_ || leaks();
-  channel_.send_metrics(host_.take_metrics());
   for (std::size_t i = 0; i < ids.size(); ++i) report(done_of(ids[i], treatment_->jobs()[i], std::move(ends[i]), monotonic_ns() - began));
   treatment_->reset();
   note_in_hand("");
