@@ -15,7 +15,8 @@ using nlohmann::json;
 std::string structure_of(const GeneralSettings& general) {
   const json out = {general.data_dir,    general.max_queued,  static_cast<int>(general.durability),
                     general.log_level,   general.log_json,    general.log_directory,
-                    general.rotate_size, general.rotate_keep, general.metrics_listen};
+                    general.rotate_size, general.rotate_keep, general.metrics_listen,
+                    general.cpu_policy_batch};
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

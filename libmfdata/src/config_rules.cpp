@@ -27,6 +27,8 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "backlog_max_lifetime", T::kDuration, "0", "a waiting file older than this goes to trash; 0: never"},
     {"data.watch.*", "ready", T::kReady, nullptr, "as [data] ready, for this directory"},
     {"data.watch.*", "ignore", T::kStrings, nullptr, "as [data] ignore, for this directory"},
+    {"loader", "cpu_policy", T::kString, "batch", "batch: who is woken waits for who runs (SCHED_BATCH); inherited: as the loader was started",
+     "batch|inherited"},
     {"loader", "max_crashes", T::kInteger, "3", "after so many crashes on one file it goes to trash", nullptr, 1, 1000},
     {"loader", "predicate_timeout", T::kDuration, "1s", "a code rule of switch that takes longer counts as no match", nullptr, 0.01, 600},
     {"loader", "step_limit", T::kInteger, "1000", "a file with more hops is in a loop and goes to trash", nullptr, 1, 1e9},

@@ -84,6 +84,7 @@ GeneralSettings general_settings(const ConfigValue& tree, const std::string& con
   general.lifetimes = {data.seconds("trash_max_lifetime"), data.seconds("tmp_max_lifetime"), data.seconds("backlog_max_lifetime")};
   general.min_free_space = reserve(data, "min_free_space");
   general.min_free_inodes = reserve(data, "min_free_inodes");
+  general.cpu_policy_batch = loader.text("cpu_policy") == "batch";
   general.max_crashes = static_cast<unsigned>(loader.integer("max_crashes"));
   general.predicate_timeout_s = loader.seconds("predicate_timeout");
   general.step_limit = static_cast<std::uint64_t>(loader.integer("step_limit"));

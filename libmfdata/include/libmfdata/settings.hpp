@@ -106,6 +106,7 @@ struct GeneralSettings {
   Lifetimes lifetimes;
   Reserve min_free_space;
   Reserve min_free_inodes;
+  bool cpu_policy_batch = true;
   unsigned max_crashes = 3;
   std::uint64_t step_limit = 1000;
   double predicate_timeout_s = 1;
