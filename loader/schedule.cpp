@@ -68,6 +68,12 @@ bool Schedule::any_in_flight() const {
   return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return !step.in_flight.empty(); });
 }
 
+bool Schedule::crowded() const {
+  return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
+    return entry.second.flights.size() > 1 || has_work(steps_[entry.second.step]);
+  });
+}
+
 void Schedule::revive(std::size_t index) {
   steps_[index].retired = false;
   resume(steps_[index]);

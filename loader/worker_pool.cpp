@@ -36,6 +36,15 @@ void WorkerPool::add(wire::WorkerSettings settings) {
   steps_.push_back(std::move(settings));
   held_.push_back(false);
   failures_.emplace_back();
+  set_tick_interval();
+}
+
+// Also of the timeouts that workers were started with, and which are the step's no more.
+void WorkerPool::set_tick_interval() {
+  double shortest = 10;
+  for (const wire::WorkerSettings& settings : steps_) shortest = std::min(shortest, settings.step.timeout_s);
+  for (const auto& seat : seats_) shortest = std::min(shortest, seat->process ? seat->timeout_s : shortest);
+  tick_interval_ = std::max(static_cast<Nanoseconds>(shortest * 1e8), 100 * kMillisecond);
 }
 
 void WorkerPool::resize(std::size_t step, unsigned numprocesses, bool recover_first) {
@@ -358,6 +367,7 @@ void WorkerPool::set_pressure(std::uint32_t pressure, std::uint32_t retry_after_
 void WorkerPool::replace(std::size_t step, wire::WorkerSettings settings) {
   const Nanoseconds now = EventLoop::now_ns();
   steps_[step] = std::move(settings);
+  set_tick_interval();
   failures_[step].clear();
   for (auto& seat : seats_) {
     if (seat->step != step) continue;

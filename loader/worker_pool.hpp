@@ -43,6 +43,7 @@ class WorkerPool {
   ~WorkerPool();
 
   void tick(Nanoseconds now);  // starts, replaces, kills what is over its time
+  Nanoseconds tick_interval() const { return tick_interval_; }  // while files are in hand: a tenth of the shortest timeout
   // A child of ours died, as waitpid(2) told; false: it was none of the pool's.
   bool child_died(pid_t pid, int status);
   bool knows(pid_t pid) const;
@@ -118,6 +119,7 @@ class WorkerPool {
   void read_reaper_output(Seat& seat);
   void finish_reaping(Seat& seat, int status, Nanoseconds now);
   void check_times(Seat& seat, Nanoseconds now);
+  void set_tick_interval();
   void put_off(Seat& seat, Nanoseconds now);
   Seat* seat_of(WorkerId worker);
 
@@ -128,6 +130,7 @@ class WorkerPool {
   Owner owner_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::vector<bool> held_;
+  Nanoseconds tick_interval_ = 100 * kMillisecond;
   std::vector<std::string> failures_;  // why the last start of a step failed; empty: it did not
   WorkerId next_id_ = 1;
   std::uint32_t pressure_ = 0, retry_after_ms_ = 0;

@@ -59,8 +59,10 @@ StepRunner::StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, C
 // generous limit on descriptors is looked at now and then.
 bool StepRunner::leaks() {
   constexpr double kShare = 0.8;
-  if (++since_descriptor_check_ >= std::clamp<std::uint64_t>(open_files_limit_ / 64, 1, 32)) {
-    since_descriptor_check_ = 0;
+  if (treated_ == leaks_looked_for_) return false;
+  leaks_looked_for_ = treated_;
+  if (treated_ - descriptors_counted_ >= std::clamp<std::uint64_t>(open_files_limit_ / 64, 1, 32)) {
+    descriptors_counted_ = treated_;
     const std::size_t open = open_descriptors();
     if (static_cast<double>(open) > kShare * static_cast<double>(open_files_limit_)) {
       host_.write_log(MFDATA_LOG_WARNING, "descriptors leak: " + std::to_string(open) + " of " + std::to_string(open_files_limit_) +
@@ -90,6 +92,7 @@ void StepRunner::run() {
       end_group();  // nothing more is at hand: nobody waits for 5 ms
       if (channel_.flush_when_quiet() == 0) host_.progress().unreported = 0;
     }
+    if (leaks()) break;  // looked for while nobody waits, where that can be
     // With names at hand the channel is looked at now and then: a stop also comes as a signal.
     const bool idle = names_.empty();
     if (idle || names_.size() % 16 == 0) stopping_ = channel_.receive(names_, idle ? std::max(wait_ms(), 1) : 0) || stopping_;
@@ -248,7 +251,7 @@ void StepRunner::treat_one(std::uint32_t id, Job job, std::int64_t began, bool a
     report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
     treatment_->reset();
   }
-  stopping_ = stopping_ || leaks();
+  ++treated_;
 }
 
 // A file that ends in a transaction waits for others that do, so that they share its system calls and its fsyncs.
@@ -324,7 +327,7 @@ void StepRunner::treat_batch() {
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
   channel_.send_metrics(host_.take_metrics());
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);
-  stopping_ = stopping_ || leaks();
+  ++treated_;
   for (std::size_t i = 0; i < ids.size(); ++i) report(done_of(ids[i], treatment_->jobs()[i], std::move(ends[i]), monotonic_ns() - began));
   treatment_->reset();
   note_in_hand("");

@@ -73,7 +73,7 @@ class StepRunner {
   std::vector<std::uint32_t> batch_ids_;
   std::int64_t batch_due_ns_ = 0;
   std::int64_t last_tick_ns_ = 0;
-  std::uint64_t since_descriptor_check_ = 0;
+  std::uint64_t treated_ = 0, leaks_looked_for_ = 0, descriptors_counted_ = 0;  // treatments, and how many when
   std::uint64_t open_files_limit_ = 1024;
   bool stopping_ = false;
 };

@@ -207,13 +207,15 @@ Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& dir
     if (output.path.starts_with(spool_.disk().root() + ours)) return argument("no file is delivered into the spool's own " + std::string(ours));
   }
   const std::string final_directory = directory_of(output.path);
-  if (make_directories) {
+  struct stat there;
+  bool stands = ::stat(final_directory.c_str(), &there) == 0;
+  if (!stands && make_directories) {
     boost::system::error_code code;
     boost::filesystem::create_directories(final_directory, code);
     if (code) return system_error(code.value(), "cannot make " + final_directory);
+    stands = ::stat(final_directory.c_str(), &there) == 0;
   }
-  struct stat there;
-  if (::stat(final_directory.c_str(), &there) != 0) return system_error(errno, "cannot deliver to " + final_directory);
+  if (!stands) return system_error(errno, "cannot deliver to " + final_directory);
   if (!S_ISDIR(there.st_mode)) return argument(final_directory + " is not a directory");
   output.far = there.st_dev != spool_.disk().device();
   output.file = file;

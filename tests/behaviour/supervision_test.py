@@ -12,7 +12,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, Case, alive, main, need_root, wait_for
+from harness import BUILD, MFDATA, Case, alive, main, need_root, wait_for
 
 MISCHIEF = BUILD / "tests/plugins/mischief"
 ENTRY = '[data]\nentry_step = "{}"\n'
@@ -133,6 +133,27 @@ class WorkerProcesses(Supervision):
         self.assertEqual([name for name in ours & loaders if name.startswith(("socket:", "anon_inode:"))], [])
         in_home = {name for name in ours if name.startswith(str(home.root) + "/")}
         self.assertEqual(in_home - {str(home.data), str(home.root / "run/workers.lock")}, set())
+
+    def policies(self, home):
+        return {os.sched_getscheduler(pid) for pid in [home.loader.pid, *home.worker_pids()]}
+
+    def test_cpu_policy_is_batch_unless_it_is_inherited_and_a_reload_changes_it(self):
+        home = self.mischief("touch")
+        home.start()
+        wait_for(lambda: len(home.worker_pids()) == 2, "the workers")
+        self.assertEqual(self.policies(home), {os.SCHED_BATCH})
+        home.configure(ENTRY.format("mischief/main") + '[loader]\ncpu_policy = "inherited"\n')
+        home.run(MFDATA, "reload")
+        wait_for(lambda: len(home.worker_pids()) == 2 and self.policies(home) == {os.SCHED_OTHER}, "the policy that was inherited")
+        home.configure(ENTRY.format("mischief/main"))
+        home.run(MFDATA, "reload")
+        wait_for(lambda: len(home.worker_pids()) == 2 and self.policies(home) == {os.SCHED_BATCH}, "batch again")
+
+    def test_policy_that_was_chosen_for_the_service_stays(self):
+        home = self.mischief("touch")
+        home.start(prefix=["chrt", "--idle", "0"])
+        wait_for(lambda: len(home.worker_pids()) == 2, "the workers")
+        self.assertEqual(self.policies(home), {os.SCHED_IDLE})
 
     def test_rlimit_stack_holds_in_the_worker(self):
         home = self.mischief("pass", 'rlimit_stack = "16MB"').start()

@@ -76,6 +76,19 @@ TEST_CASE("a_name_is_in_flight_once_and_looked_at_again_when_it_came_again") {
   CHECK(b.schedule.queued(0) == 1);
 }
 
+TEST_CASE("schedule_is_crowded_while_a_name_may_have_to_change_hands") {
+  Bench b;
+  CHECK_FALSE(b.schedule.crowded());
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("in hand");
+  CHECK(b.schedule.crowded());
+  CHECK(b.hand_out() == Names{"in hand"});
+  CHECK_FALSE(b.schedule.crowded());
+  CHECK(b.schedule.any_in_flight());
+  b.offer("behind it");
+  CHECK(b.schedule.crowded());
+}
+
 TEST_CASE("two_events_for_one_file_are_one_file") {
   Bench b;
   b.offer("renamed, then closed");
