@@ -96,7 +96,7 @@ alone model-controls python3 tests/model/model_test.py --controls
 alone kill-sweep python3 tests/sweep/kill_sweep.py
 alone kill-sweep-death python3 tests/sweep/kill_sweep.py --death
 alone kill-sweep-accepted python3 tests/sweep/kill_sweep.py --durability accepted pass rewrite fan deliver far claim deposit foreign foreign-mount
-alone kill-sweep-second python3 tests/sweep/kill_sweep.py --second pass crash-limit
+alone kill-sweep-second python3 tests/sweep/kill_sweep.py --second --every 4 pass crash-limit
 alone kill-sweep-control python3 tests/sweep/kill_sweep.py --control
 alone kill-storm python3 tests/campaigns/kill_storm.py --kills 60 --seed 1
 alone kill-storm-control python3 tests/campaigns/kill_storm.py --control --seed 5

@@ -1,7 +1,8 @@
 """SIGKILL before each system call of a treatment, and of the recovery after it; then everything is drained.
 
-  kill_sweep.py [FLOW ...] [--durability L] [--second] [--death]
+  kill_sweep.py [FLOW ...] [--durability L] [--second [--every N]] [--death]
                            --second: kills the recovery too, before each of its calls
+                           --every N: before each Nth of them, beginning with another one after each first kill
                            --death: a loader lives and takes up what was killed, instead of one that starts
   kill_sweep.py --control  with protections removed the sweep must find a violation
 
@@ -193,22 +194,22 @@ class Sweep:
         elif not self.flow.big and tags != context_of(path)[1]:
             self.findings.append(f"{story}: tags of {path.name} differ from its companion")
 
-    def run(self, second):
+    def run(self, second, every=1):
         """Two sweeps share the moments: each in a directory of its own, they know nothing of each other."""
         self.fresh()
         moments = self.count(*self.flow.command)
         self.check("not killed", killed=False)
         halves = [Sweep(self.name, self.durability, self.without, self.death) for _ in range(2)]
         with concurrent.futures.ThreadPoolExecutor(len(halves)) as pool:
-            list(pool.map(lambda half, own: half.kill(own, second), halves, (moments[0::2], moments[1::2])))
+            list(pool.map(lambda half, own: half.kill(own, second, every), halves, (moments[0::2], moments[1::2])))
         for half in halves:
             self.runs += half.runs
             self.findings += half.findings
         self.remove()
         return self
 
-    def kill(self, moments, second):
-        for call, number in moments:
+    def kill(self, moments, second, every):
+        for index, (call, number) in enumerate(moments):
             self.fresh()
             story = f"killed before {call} {number}"
             said = self.killed(call, number, *self.flow.command)
@@ -216,16 +217,16 @@ class Sweep:
                 self.findings.append(f"not {story}")
             acknowledged = "acknowledged" in (said or "")
             if second:
-                self.kill_repair(story, acknowledged)
+                self.kill_repair(story, acknowledged, index, every)
             else:
                 self.check(story, True, acknowledged)
         self.remove()
 
-    def kill_repair(self, story, acknowledged):
+    def kill_repair(self, story, acknowledged, index, every):
         places = [self.data, self.far, self.mount]
         for place in places:
             self.copy(place, self.base / f"saved-{place.name}")
-        for call, number in self.count(*self.repair()):
+        for call, number in self.count(*self.repair())[index % every::every]:
             for place in places:
                 self.copy(self.base / f"saved-{place.name}", place)
             again = f"{story}, recovery killed before {call} {number}"
@@ -248,6 +249,7 @@ def main():
     parser.add_argument("flows", nargs="*", default=list(FLOWS))
     parser.add_argument("--durability", default="process")
     parser.add_argument("--second", action="store_true")
+    parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--death", action="store_true")
     parser.add_argument("--control", action="store_true")
     options = parser.parse_args()
@@ -261,7 +263,7 @@ def main():
             print(f"{name:16} skipped: there is no directory on another filesystem")
             skipped += 1
             continue
-        sweep = Sweep(name, options.durability, without, death).run(options.second)
+        sweep = Sweep(name, options.durability, without, death).run(options.second, options.every)
         good = bool(sweep.findings) == bool(without)
         passed, failed = passed + good, failed + (not good)
         what = f"without {without}: {'noticed' if sweep.findings else 'SILENT'}" if without else "nothing lost, nothing twice" if good else "VIOLATED"
