@@ -95,7 +95,7 @@ class InstalledHarness(Installed):
                 self.run_here(compiler, "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", f"-I{self.prefix}/include", source)
 
     def test_library_exports_its_header_and_nothing_else(self):
-        [library] = self.prefix.glob("lib/**/libmfdata-harness.so.1")
+        [library] = self.prefix.glob("lib*/**/libmfdata-harness.so.1")
         lines = self.run_here("nm", "-D", "--defined-only", library).splitlines()
         exported = {line.split()[-1].split("@")[0] for line in lines if " A " not in line}
         declared = set(self.run_here("grep", "-oE", r"^MFDATA_HARNESS_API .*mfdata_harness_[a-z_]+\(", self.prefix / "include/mfdata/harness.h").replace("(", "").split())
