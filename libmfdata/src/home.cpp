@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
@@ -113,6 +114,7 @@ Result<std::string> find_program(const std::string& name) {
   boost::system::error_code code;
   for (const fs::path& candidate : {folder / name, folder / "../libexec/mfdata" / name, folder / "../loader" / name}) {
     if (fs::is_regular_file(candidate, code)) return fs::canonical(candidate).string();
+    if (code == boost::system::errc::permission_denied) return system_error(EACCES, "user " + std::to_string(::geteuid()) + " may not reach the programs in " + folder.string());
   }
   return Error{Code::kNotFound, 0, "the program " + name + " stands neither beside this one nor in libexec/mfdata: the installation is incomplete"};
 }

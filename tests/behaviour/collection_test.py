@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, MFDATA_PLUGIN, PROJECT, Case, content, context_of, main, one_of, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, one_of, wait_for
 
 ENTRY = '[data]\nentry_step = "{}"\n'
 REFUSES = '[custom]\nno_match_policy = "keep"\n'  # of a switch without rules: everything goes to trash
@@ -134,7 +134,10 @@ class Collection(Case):
             (home.archive / name).mkdir()
             (home.archive / name).chmod(0)
         home.start()
-        home.run(MFDATA, "inject", PROJECT / "README.md", "--wait")
+        sample = home.root / "sample"
+        sample.write_bytes(b"x")
+        sample.chmod(0o644)
+        home.run(MFDATA, "inject", sample, "--wait")
         self.wait_for_age(home.archive / "m", 2.1)
         self.again(home)
         wait_for(lambda: not (home.archive / "m").exists(), "the directory with the old file to go")

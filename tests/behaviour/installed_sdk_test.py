@@ -33,8 +33,9 @@ def commands_of(page):
 class InstalledSdk(Installed):
     @staticmethod
     def nothing_but_the_prefix():
-        """A command whose words run where the source and the build directory are empty; for root only."""
-        if os.geteuid() != 0:
+        """A command whose words run where the source and the build directory are empty; for root only, where it may mount."""
+        if os.geteuid() != 0 or subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode != 0:
+            print("the source stays visible: only root can hide it, and not in a chroot without a mount of its own")
             return []
         hidden = sorted({str(PROJECT), str(BUILD)}, key=len)
         mounts = [f"test ! -d {shlex.quote(path)} || mount -t tmpfs tmpfs {shlex.quote(path)}" for path in hidden]

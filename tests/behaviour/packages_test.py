@@ -456,11 +456,21 @@ class Install(Packages):
         os.chmod(self.folder, 0o755)
         source = self.with_postinstall(self.copy_of(), "#!/usr/bin/env -S python3 -I\nimport json, os\njson.dump(dict(os.environ), open('made', 'w'))\n")
         environment = dict(home.environment, MFDATA_HOME="/nowhere", SECRET="x", LD_LIBRARY_PATH="/x", HOME="/home/caller", PATH="/home/caller/bin:" + os.environ["PATH"])
-        tool("--home", home.root, "install", source, env=environment)
+        home.run(MFDATA_PLUGIN, "--home", home.root, "install", source, env=environment, user=0, group=0)
         made = json.loads(content(home.root / "plugins/edition/current/made"))
         self.assertEqual((made["MFDATA_HOME"], made["MFDATA_PLUGIN_NAME"]), (str(home.root), "edition"))
         self.assertEqual(set(made) - {"LC_CTYPE"}, {"PATH", "HOME", "LANG", "MFDATA_HOME", "MFDATA_PLUGIN_NAME", "MFDATA_PLUGIN_DIR"})
         self.assertNotIn("/home/caller", made["PATH"] + made["HOME"])
+
+    def test_programs_that_the_owner_of_the_home_may_not_reach_are_named(self):
+        need_another_user(self)
+        home = self.home("archive", user=NOBODY)
+        os.chmod(self.folder, 0o755)
+        closed = pathlib.Path(self.folder) / "closed"
+        closed.mkdir(mode=0o700)
+        program = shutil.copy(MFDATA_PLUGIN, closed)
+        done = home.run(program, "install", self.copy_of(), check=False, user=0, group=0)
+        self.assertEqual((done.returncode, done.stderr.splitlines()[-1]), (1, f"mfdata-plugin: user 65534 may not reach the programs in {closed}: Permission denied"))
 
     def test_loader_of_root_provisions_and_runs_as_the_owner_of_the_home(self):
         need_another_user(self)

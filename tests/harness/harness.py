@@ -175,8 +175,8 @@ class Home:
 
     def run(self, *command, check=True, **more):
         """Runs a command in the home's environment; its CompletedProcess (text output)."""
-        done = subprocess.run([str(part).replace(str(BUILD), str(self.build)) for part in command], env=self.environment, text=True, errors="surrogateescape",
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **dict(self.credentials, **more))
+        done = subprocess.run([str(part).replace(str(BUILD), str(self.build)) for part in command], text=True, errors="surrogateescape",
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, **{"env": self.environment, **self.credentials, **more})
         if check and done.returncode != 0:
             raise AssertionError(f"{command} exited {done.returncode}: {done.stdout}{done.stderr}")
         return done
