@@ -284,10 +284,8 @@ void Loader::dispatch() {
 
 void Loader::rearm(std::int64_t now) {
   std::int64_t next = next_second_ns_;
-  if (stopping_ || schedule_->crowded()) {
-    next = std::min(next, now + 100 * kMillisecond);
-  } else if (schedule_->any_in_flight()) {
-    next = std::min(next, now + pool_->tick_interval());
+  if (stopping_ || schedule_->any_in_flight()) {
+    next = std::min(next, now + (stopping_ || schedule_->crowded() ? 100 * kMillisecond : pool_->tick_interval()));
   }
   if (const auto wakeup = schedule_->next_wakeup(now)) next = std::min(next, std::max(*wakeup, now + kMillisecond));
   if (const std::int64_t due = waiting_->next_due_ms(); due >= 0) {

@@ -226,7 +226,8 @@ class Sweep:
         places = [self.data, self.far, self.mount]
         for place in places:
             self.copy(place, self.base / f"saved-{place.name}")
-        for call, number in self.count(*self.repair())[index % every::every]:
+        moments = self.count(*self.repair())
+        for call, number in moments[index % max(1, min(every, len(moments)))::every]:
             for place in places:
                 self.copy(self.base / f"saved-{place.name}", place)
             again = f"{story}, recovery killed before {call} {number}"

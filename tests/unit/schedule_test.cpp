@@ -87,6 +87,8 @@ TEST_CASE("schedule_is_crowded_while_a_name_may_have_to_change_hands") {
   CHECK(b.schedule.any_in_flight());
   b.offer("behind it");
   CHECK(b.schedule.crowded());
+  CHECK(b.hand_out() == Names{"behind it"});
+  CHECK(b.schedule.crowded());
 }
 
 TEST_CASE("two_events_for_one_file_are_one_file") {
