@@ -80,7 +80,7 @@ void set_cpu_policy(bool batch, LoaderLog& log) {
   const int policy = batch && inherited == SCHED_OTHER ? SCHED_BATCH : inherited;
   sched_param param{};
   if (::sched_getscheduler(0) == policy || ::sched_setscheduler(0, policy, &param) == 0) return;
-  log.write(Level::kWarning, system_error(errno, "[loader] cpu_policy has no effect").text);
+  log.write(Level::kWarning, system_error(errno, "[loader] cpu_policy = \"batch\" is not possible here, \"inherited\" is").text);
 }
 
 // One loader, until it ends; then the settings for the next one, or none. `settings`: those it begins with, and those it ends with.

@@ -114,7 +114,9 @@ Result<std::string> find_program(const std::string& name) {
   boost::system::error_code code;
   for (const fs::path& candidate : {folder / name, folder / "../libexec/mfdata" / name, folder / "../loader" / name}) {
     if (fs::is_regular_file(candidate, code)) return fs::canonical(candidate).string();
-    if (code == boost::system::errc::permission_denied) return system_error(EACCES, "user " + std::to_string(::geteuid()) + " may not reach the programs in " + folder.string());
+    if (code == boost::system::errc::permission_denied) {  // the owner of the home, whom root became
+      return system_error(EACCES, "install mfdata where user " + std::to_string(::geteuid()) + " may reach it, not in " + folder.string());
+    }
   }
   return Error{Code::kNotFound, 0, "the program " + name + " stands neither beside this one nor in libexec/mfdata: the installation is incomplete"};
 }

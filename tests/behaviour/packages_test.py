@@ -470,7 +470,7 @@ class Install(Packages):
         closed.mkdir(mode=0o700)
         program = shutil.copy(MFDATA_PLUGIN, closed)
         done = home.run(program, "install", self.copy_of(), check=False, user=0, group=0)
-        self.assertEqual((done.returncode, done.stderr.splitlines()[-1]), (1, f"mfdata-plugin: user 65534 may not reach the programs in {closed}: Permission denied"))
+        self.assertEqual((done.returncode, done.stderr.splitlines()[-1]), (1, f"mfdata-plugin: install mfdata where user 65534 may reach it, not in {closed}: Permission denied"))
 
     def test_loader_of_root_provisions_and_runs_as_the_owner_of_the_home(self):
         need_another_user(self)
