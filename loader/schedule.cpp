@@ -68,6 +68,12 @@ bool Schedule::any_in_flight() const {
   return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return !step.in_flight.empty(); });
 }
 
+std::size_t Schedule::in_hand() const {
+  std::size_t all = 0;
+  for (const auto& [id, worker] : workers_) all += worker.flights.size();
+  return all;
+}
+
 bool Schedule::crowded() const {
   return std::any_of(workers_.begin(), workers_.end(), [&](const auto& entry) {
     return entry.second.flights.size() > 1 || has_work(steps_[entry.second.step]);

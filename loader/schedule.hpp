@@ -58,6 +58,7 @@ class Schedule {
   std::size_t in_flight(std::size_t step) const;
   std::string oldest(std::size_t step) const;  // a name of the spool that waits first in its lane; empty: none
   bool any_in_flight() const;
+  std::size_t in_hand() const;  // with workers; not what somebody still writes, which is in flight as well
   bool crowded() const;  // names wait, or stand behind one in hand: they may have to change hands
   bool any_in_flight(std::size_t step, std::uint16_t source) const;
 

@@ -45,12 +45,13 @@ Result<void> place(const std::string& source, const std::string& directory, cons
   return done;
 }
 
+// What cannot be listed, because it has just gone or for another reason, may hold some.
 bool holds_files(const fs::path& directory) {
   boost::system::error_code code;
   for (fs::recursive_directory_iterator at(directory, code), end; !code && at != end; at.increment(code)) {
-    if (!fs::is_directory(at->symlink_status())) return true;
+    if (!fs::is_directory(at->symlink_status(code))) return true;
   }
-  return false;
+  return static_cast<bool>(code);
 }
 
 // True when nothing waits before a step, for another attempt, or in a slot; trash and sidecars do not count.
@@ -69,18 +70,19 @@ bool spool_is_empty(const std::string& data_dir, const std::vector<fs::path>& in
   return true;
 }
 
-// Until the spool was seen empty twice, with no treatment between: a file that moves while it is looked for is found
-// by one of the two.
+// Until the spool was seen empty twice, with no file in a worker's hand after either look and no treatment between: a
+// file that moves while it is looked for is found by one of the two, or is in a hand.
 int wait_for_idle(const Home& home, const std::string& data_dir, const std::vector<fs::path>& injected) {
   const timespec pause{0, 50'000'000};
   std::uint64_t last_done = UINT64_MAX;
   while (true) {
-    const bool empty = spool_is_empty(data_dir, injected);
+    bool empty = spool_is_empty(data_dir, injected);
     auto reply = ask_loader(home, R"({"command":"status"})");
     if (!reply) return fail(reply.error().text);
     const auto status = nlohmann::json::parse(*reply, nullptr, false);
     if (!status.is_object()) return fail("the loader's answer is no JSON");
     const std::uint64_t done = status.value("files_done", std::uint64_t{0});
+    empty = empty && status.value("in_hand", 0) == 0;
     if (empty && done == last_done) return 0;
     last_done = empty ? done : UINT64_MAX;
     ::nanosleep(&pause, nullptr);

@@ -156,6 +156,13 @@ class WorkerProcesses(Supervision):
         wait_for(lambda: len(home.worker_pids()) == 2, "the workers")
         self.assertEqual(self.policies(home), {os.SCHED_RR})
 
+    def test_policy_that_may_not_be_set_is_a_warning(self):
+        home = self.mischief("touch")
+        home.start(prefix=["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=sched_setscheduler:error=EPERM"])
+        wait_for(lambda: len(home.worker_pids()) == 2, "the workers")
+        self.assertIn('[loader] cpu_policy = "batch" is not possible here, "inherited" is', home.log())
+        self.assertEqual({os.sched_getscheduler(pid) for pid in home.worker_pids()}, {os.SCHED_OTHER})
+
     def test_rlimit_stack_holds_in_the_worker(self):
         home = self.mischief("pass", 'rlimit_stack = "16MB"').start()
         limits = pathlib.Path(f"/proc/{self.working(home)}/limits").read_text()

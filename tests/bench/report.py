@@ -20,10 +20,10 @@ LATENCY = """
 ## Latency at 100 files/s
 
 From the rename into the watched directory to the event of the output (of a fan-out: the last directory's); medians,
-{files} files a round, rounds: {rounds}.
+{files} files a round, rounds: {rounds}. Relay: the three hops of the ceiling with a process for each step, and libmagic in the first.
 
-| scenario | filesystem | durability | workers a step | p50 ms | p99 ms | ceiling, 1 hop: p50 | p99 | ratio of p99 | ceiling, 3 hops: p50 | p99 | ratio of p99 |
-|---|---|---|---|---|---|---|---|---|---|---|---|
+| scenario | filesystem | durability | workers a step | p50 ms | p99 ms | ceiling, 1 hop: p50 | p99 | ratio of p99 | ceiling, 3 hops: p50 | p99 | ratio of p99 | relay: p50 | p99 | ratio of p99 |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 """
 NONE = ["-"] * 3
 NOT_SEEN = "\\* A round in which the generator found files by listing: its latencies are too long.\n"
@@ -41,7 +41,7 @@ def header(command, build, filesystems, load_before):
 
 
 def tables(measured, size):
-    """`measured`: row -> {"burst" or "rate": {subject: [Figures of each round]}}; subjects are "mfdata", 1 and 3."""
+    """`measured`: row -> {"burst" or "rate": {subject: [Figures of each round]}}; subjects are "mfdata", 1, 3 and "relay"."""
     text = BURST.format(files=size.burst, seconds=size.burst_s, rounds=size.rounds)
     text += "".join(burst_line(row, figures["burst"]) for row, figures in measured.items())
     text += LATENCY.format(files=size.rate_files, rounds=size.rounds)
@@ -63,7 +63,7 @@ def burst_line(row, figures):
 def latency_line(row, figures):
     own = figures["mfdata"]
     cells = [f"{p50(own):.2f}", f"{p99(own):.2f}{mark(own)}"]
-    for rounds in (figures.get(1), figures.get(3)):
+    for rounds in (figures.get(1), figures.get(3), figures.get("relay")):
         cells += ([f"{p50(rounds):.2f}", f"{p99(rounds):.2f}{mark(rounds)}", f"{p99(own) / p99(rounds):.1f}"]
                   if rounds else NONE)
     return line(row, cells)

@@ -24,5 +24,6 @@ done
 tools=$build/tests/bench
 cc -O2 -Wall -pthread -o "$tools/loadgen" "$here/loadgen.c" || exit 2
 cc -O2 -Wall -o "$tools/ceiling" "$here/ceiling.c" || exit 2
+cc -O2 -Wall -o "$tools/relay" "$here/relay.c" -lmagic || exit 2
 cc -O2 -Wall -o "$tools/magic_bench" "$here/magic_bench.c" -lmagic || exit 2
 MFDATA_BUILD=$build exec python3 "$here/bench.py" --tools "$tools" "$@"

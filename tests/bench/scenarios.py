@@ -2,7 +2,7 @@
 
 A scenario names its plugins, how they are configured and where its outputs appear, all in the terms of an operator.
 `ceilings` are the numbers of hops of ceiling.c it is put beside: one hop has its exact counterpart; two hops have
-none, and stand between those with one and three.
+none, and stand between those with one and three. "relay" is relay.c: the three hops with a process for each step.
 """
 import dataclasses
 import itertools
@@ -53,7 +53,7 @@ TWO_HOPS = Scenario(
 def three_hops(name, content, pattern):
     return Scenario(
         name=name, way=f"incoming -> guess_file_type -> switch -> archive -> a directory, with .tags; {content} content",
-        entry="guess_file_type/main", plugins=("guess_file_type", "switch", "archive"), companion=".tags", content=content,
+        entry="guess_file_type/main", plugins=("guess_file_type", "switch", "archive"), companion=".tags", content=content, ceilings=(1, 3, "relay"),
         custom={"guess_file_type": 'dest_dir = "switch/main"', "switch": "",
                 "archive": 'dest_dir = "{out}"\ndest_basename = "{ORIGINAL_BASENAME}"\n[[switch_rules]]\ntype = "fnmatch"\n'
                            f'tag = "latest.guess_file_type.main.system_magic"\nrules = {{ "{pattern}" = ["main"] }}'})

@@ -1,6 +1,6 @@
-"""What the load is driven through: mfdata with one scenario, or the bare system calls of ceiling.c.
+"""What the load is driven through: mfdata with one scenario, or the bare system calls of ceiling.c or relay.c.
 
-Both offer `incoming`, `outputs` (directories in which every file must appear), `companion` (a suffix), `cpu_seconds()`,
+All offer `incoming`, `outputs` (directories in which every file must appear), `companion` (a suffix), `cpu_seconds()`,
 `pid`, `at_rest()` (nothing is under way any more), `trouble()` (what it has to say about lost files), `loss`
 (what is raised then) and `close()`.
 """
@@ -60,10 +60,13 @@ class Mfdata:
 
 
 class Ceiling:
+    """The hops in one process, or, of "relay", three in a process each and libmagic in the first."""
     loss = Unusable   # it promises nothing: then there is just no figure to stand beside
 
-    def __init__(self, tools, hops, base):
-        self.base = pathlib.Path(base) / f"ceiling{hops}"
+    def __init__(self, tools, kind, base):
+        hops = 3 if kind == "relay" else kind
+        command = [tools / "relay"] if kind == "relay" else [tools / "ceiling", "serve", "--hops", str(hops)]
+        self.base = pathlib.Path(base) / f"ceiling-{kind}"
         # It never lists a directory: what its inotify queue does not hold is lost. Each file is an event where it is
         # written, and one for each hop.
         self.capacity = int(pathlib.Path("/proc/sys/fs/inotify/max_queued_events").read_text()) // (1 + hops)
@@ -71,8 +74,7 @@ class Ceiling:
         self.incoming, self.outputs = self.base / "incoming", [self.base / "out"]
         self.log_file = open(str(self.base) + ".stderr", "wb")
         bare = [] if has_attributes(base) else ["--no-xattr"]
-        self.process = subprocess.Popen([tools / "ceiling", "serve", "--base", self.base, "--hops", str(hops), *bare],
-                                        stdout=self.log_file, stderr=self.log_file)
+        self.process = subprocess.Popen([*command, "--base", self.base, *bare], stdout=self.log_file, stderr=self.log_file)
         self.pid = self.process.pid
         try:
             wait_for(lambda: self.watches() == hops or self.process.poll() is not None, "the ceiling to serve")

@@ -226,7 +226,10 @@ TEST_CASE("a_file_being_written_is_asked_again_later") {
   b.schedule.worker_ready(1, 0, 0);
   b.offer("w", Lane::kArrival);
   b.hand_out();
+  CHECK(b.schedule.in_hand() == 1);
   b.finish("w", Outcome::kBusy);
+  CHECK(b.schedule.in_hand() == 0);  // nobody works on it
+  CHECK(b.schedule.in_flight(0) == 1);
   CHECK(b.hand_out().empty());
   REQUIRE(b.schedule.next_wakeup(b.now));
   b.now = *b.schedule.next_wakeup(b.now);
