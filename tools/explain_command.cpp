@@ -67,9 +67,8 @@ class Explanation {
       json row = {{"file", rule.where.file}, {"line", rule.where.line}, {"plugin", rule.plugin}, {"type", rule.type}, {"pattern", rule.pattern},
                   {"match", matches}, {"targets", rule.targets}};
       if (!rule.tag.empty()) {
-        const std::string* value = tags.get(rule.tag);
         row["tag"] = rule.tag;
-        row["value"] = value ? *value : "{NOT_FOUND}";
+        row["value"] = tags.get(rule.tag).value_or("{NOT_FOUND}");
       }
       if (!problem.empty()) row["problem"] = problem;
       out["rules"].push_back(std::move(row));
@@ -85,8 +84,8 @@ class Explanation {
   sdk::Rule shown(std::size_t i) const { return {i, rules_[i].type, rules_[i].tag, rules_[i].pattern, rules_[i].plugin, "", targets_[i]}; }
   Facts facts(const std::string& path, const TagSet& tags, std::string& problem) {
     return {[&tags](const std::string& name) {
-              const std::string* value = tags.get(name);
-              return value ? std::optional(*value) : std::nullopt;
+              const auto value = tags.get(name);
+              return value ? std::optional<std::string>(*value) : std::nullopt;
             },
             [this, &path, &tags](std::uint64_t rule) -> std::optional<bool> {
               auto [answer, is_new] = answers_.try_emplace(rule);

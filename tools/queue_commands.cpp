@@ -58,16 +58,13 @@ json described(const Operated& at, const WaitingFile& file, bool with_tags) {
     out["error"] = context.error().text;
     return out;
   }
-  const auto tag = [&](const std::string& name) {
-    const std::string* value = context->tags.get(name);
-    return value ? *value : std::string();
-  };
+  const auto tag = [&](const std::string& name) { return std::string(context->tags.get(name).value_or("")); };
   out["original_name"] = tag("first.core.original_basename");
   const std::string attempts = tag("latest." + file.step + "_reinject.attempt");
   out["attempts"] = attempts.empty() ? 0 : std::atoi(attempts.c_str());
   if (!with_tags) return out;
   out["tags"] = json::object();
-  for (const auto& [name, value] : context->tags) out["tags"][name] = value;
+  for (const auto& [name, value] : context->tags) out["tags"][std::string(name)] = value;
   return out;
 }
 

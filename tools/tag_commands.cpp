@@ -32,7 +32,7 @@ int print_tags(const std::vector<std::string>& files, bool as_json) {
       continue;
     }
     if (as_json) {
-      for (const auto& [name, value] : context->tags) all[path][name] = value;
+      for (const auto& [name, value] : context->tags) all[path][std::string(name)] = value;
     } else {
       if (files.size() > 1) std::cout << path << ":\n";
       std::cout << tags_file_text(context->tags);
@@ -47,7 +47,7 @@ int get_tag(const std::string& path, const std::string& name) {
   if (!tagged) return fail(tagged.error().text);
   auto context = tagged->context();
   if (!context) return fail(path + ": " + context.error().text);
-  const std::string* value = context->tags.get(name);
+  const auto value = context->tags.get(name);
   if (!value) return fail(path + " has no tag " + name);
   std::cout << *value << '\n';
   return 0;

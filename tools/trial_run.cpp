@@ -108,7 +108,7 @@ Treated treat(WorkerProcess& worker, const std::string& name, double timeout_s) 
 
 json tags_of(const TagSet& tags) {
   json out = json::object();
-  for (const auto& [name, value] : tags) out[name] = value;
+  for (const auto& [name, value] : tags) out[std::string(name)] = value;
   return out;
 }
 

@@ -60,6 +60,12 @@ bool set_header(Context& context, std::string_view key, std::string_view value) 
   return false;
 }
 
+Result<void> set_tag(TagSet& tags, std::string_view name, std::string_view escaped) {
+  if (escaped.find('%') == std::string_view::npos) return tags.set(name, escaped);
+  auto value = unescaped(escaped);
+  return value ? tags.set(name, *value) : Result<void>(value.error());
+}
+
 Result<void> parse_header(Context& context, std::string_view line) {
   if (!line.starts_with(kMagic)) return broken("it does not begin with \"mfdata/1\"");
   line.remove_prefix(kMagic.size());
@@ -135,9 +141,7 @@ Result<Context> decode(std::string_view text) {
     text.remove_prefix(line.size() + 1);
     const std::size_t equals = line.find('=');
     if (equals == std::string_view::npos) return broken("a line without '='");
-    auto value = unescaped(line.substr(equals + 1));
-    if (!value) return broken(value.error().text);
-    if (auto ok = context.tags.set(line.substr(0, equals), *value); !ok) return broken(ok.error().text);
+    if (auto ok = set_tag(context.tags, line.substr(0, equals), line.substr(equals + 1)); !ok) return broken(ok.error().text);
   }
   return context;
 }

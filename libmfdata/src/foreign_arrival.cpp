@@ -111,8 +111,8 @@ Result<void> recover_accept(const Spool& spool, const std::string& uid) {
     auto hidden = disk.status(source);
     if (!hidden) {
       // It still stands where it arrived, unless its filesystem is not there at all: then the record is kept.
-      const std::string* name = origin->context.tags.get("first.core.original_basename");
-      const bool stands = name && disk.exists(origin->directory + '/' + *name);
+      const auto name = origin->context.tags.get("first.core.original_basename");
+      const bool stands = name && disk.exists(origin->directory + '/' + std::string(*name));
       const bool mounted = hidden.is(Code::kGone) && disk.device() != device_of(disk, origin->directory);
       return stands || mounted ? disk.remove_tree(base) : Result<void>(hidden.error());
     }

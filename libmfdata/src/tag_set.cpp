@@ -18,50 +18,79 @@ bool TagSet::is_reserved(std::string_view name) {
   return name.starts_with("first.core.") || name.starts_with("latest.core.");
 }
 
-static auto position(auto& tags, std::string_view name) {
-  return std::lower_bound(tags.begin(), tags.end(), name,
-                          [](const TagSet::Tag& tag, std::string_view n) { return n.compare(tag.first) > 0; });
+TagSet::Places::const_iterator TagSet::find(std::string_view wanted) const {
+  if (places_.empty() || name(places_.back()) < wanted) return places_.end();  // a context is read in its order
+  return std::lower_bound(places_.begin(), places_.end(), wanted, [this](const Place& place, std::string_view n) { return name(place) < n; });
 }
 
-const std::string* TagSet::get(std::string_view name) const {
-  auto at = position(tags_, name);
-  return at != tags_.end() && at->first == name ? &at->second : nullptr;
+bool TagSet::operator==(const TagSet& other) const { return size() == other.size() && std::equal(begin(), end(), other.begin()); }
+
+std::optional<std::string_view> TagSet::get(std::string_view wanted) const {
+  const auto place = find(wanted);
+  return place != places_.end() && name(*place) == wanted ? std::optional(tag(*place).value) : std::nullopt;
 }
 
-Result<void> TagSet::set(std::string_view name, std::string_view value) {
-  if (!valid_name(name)) {
+bool TagSet::holds(std::string_view text) const {
+  const auto first = reinterpret_cast<std::uintptr_t>(text_.data()), at = reinterpret_cast<std::uintptr_t>(text.data());
+  return at >= first && at < first + text_.size();
+}
+
+Result<void> TagSet::set(std::string_view new_name, std::string_view value) {
+  if (!valid_name(new_name)) {
     std::string shown;
-    append_escaped(shown, name.substr(0, 80));
+    append_escaped(shown, new_name.substr(0, 80));
     return Error{Code::kBadData, 0,
                  "bad tag name \"" + shown + "\": 1 to 255 characters of A-Z a-z 0-9 _ . @ - are allowed"};
   }
-  auto at = position(tags_, name);
-  const bool there = at != tags_.end() && at->first == name;
-  const std::size_t before = there ? name.size() + at->second.size() : 0;
-  const std::size_t bytes = bytes_ - before + name.size() + value.size();
+  if (holds(new_name) || holds(value)) return set(std::string(new_name), std::string(value));
+  auto at = places_.begin() + (find(new_name) - places_.cbegin());
+  const bool there = at != places_.end() && name(*at) == new_name;
+  const std::size_t before = there ? new_name.size() + at->value_size : 0;
+  const std::size_t bytes = bytes_ - before + new_name.size() + value.size();
   if (bytes > kMaxTagBytes) {
     return Error{Code::kLimit, 0,
-                 "tag \"" + std::string(name) + "\" does not fit: the tags of a file are at most 65536 bytes"};
+                 "tag \"" + std::string(new_name) + "\" does not fit: the tags of a file are at most 65536 bytes"};
   }
-  if (there) {
-    at->second.assign(value);
-  } else {
-    tags_.emplace(at, std::string(name), std::string(value));
-  }
+  const Place place{static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(value.size()), static_cast<std::uint8_t>(new_name.size())};
+  text_ += new_name;
+  text_ += value;
+  there ? void(*at = place) : void(places_.insert(at, place));
   bytes_ = bytes;
+  drop_waste();
   return {};
 }
 
-bool TagSet::erase(std::string_view name) {
-  auto at = position(tags_, name);
-  if (at == tags_.end() || at->first != name) return false;
-  bytes_ -= at->first.size() + at->second.size();
-  tags_.erase(at);
-  return true;
+void TagSet::drop_waste() {
+  constexpr std::size_t kLittle = 1024;
+  if (text_.size() <= 2 * bytes_ + kLittle) return;
+  std::string kept;
+  kept.reserve(bytes_ + kLittle);
+  for (Place& place : places_) {
+    const std::size_t at = kept.size();
+    kept.append(text_, place.at, place.name_size + place.value_size);
+    place.at = static_cast<std::uint32_t>(at);
+  }
+  text_ = std::move(kept);
+}
+
+template <class Goes>
+void TagSet::erase_if(Goes goes) {
+  std::erase_if(places_, [&](const Place& place) {
+    if (!goes(name(place))) return false;
+    bytes_ -= place.name_size + place.value_size;
+    return true;
+  });
+  drop_waste();
+}
+
+bool TagSet::erase(std::string_view wanted) {
+  const std::size_t before = size();
+  erase_if([&](std::string_view name) { return name == wanted; });
+  return size() != before;
 }
 
 // The hop a tag belongs to, or UINT64_MAX for a tag of no hop.
-static std::uint64_t hop_of(const std::string& name) {
+static std::uint64_t hop_of(std::string_view name) {
   std::uint64_t hop = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), hop);
   return error == std::errc() && end != name.data() + name.size() && *end == '.' ? hop : UINT64_MAX;
@@ -69,23 +98,15 @@ static std::uint64_t hop_of(const std::string& name) {
 
 void TagSet::forget_old_hops(std::uint64_t current_hop) {
   if (current_hop < kMaxHops) return;
-  const auto is_old = [&](const Tag& tag) {
-    if (hop_of(tag.first) > current_hop - kMaxHops) return false;
-    bytes_ -= tag.first.size() + tag.second.size();
-    return true;
-  };
-  tags_.erase(std::remove_if(tags_.begin(), tags_.end(), is_old), tags_.end());
+  erase_if([&](std::string_view name) { return hop_of(name) <= current_hop - kMaxHops; });
 }
 
 void TagSet::forget_hops() {
-  const std::string* counter = get("latest.core.step_counter");
-  const std::string last = counter ? *counter + '.' : "";
-  const auto goes = [&](const Tag& tag) {
-    if (hop_of(tag.first) == UINT64_MAX || (!last.empty() && tag.first.starts_with(last) && tag.first.ends_with(".enter_step"))) return false;
-    bytes_ -= tag.first.size() + tag.second.size();
-    return true;
-  };
-  tags_.erase(std::remove_if(tags_.begin(), tags_.end(), goes), tags_.end());
+  const auto counter = get("latest.core.step_counter");
+  const std::string last = counter ? std::string(*counter) + '.' : "";
+  erase_if([&](std::string_view name) {
+    return hop_of(name) != UINT64_MAX && (last.empty() || !name.starts_with(last) || !name.ends_with(".enter_step"));
+  });
 }
 
 void append_escaped(std::string& out, std::string_view text, bool spaces) {

@@ -49,10 +49,10 @@ std::string trash_record(const Slot& slot, const Job& job, const TrashNote& note
   record["arrived"] = utc(uid_time_ms(job.name.uid));
   record["trashed"] = utc(static_cast<std::int64_t>(::time(nullptr)) * 1000);
   record["size"] = static_cast<std::uint64_t>(job.status.st_size);
-  const std::string* original = tags.get("first.core.original_basename");
-  record["original_name"] = original ? *original : "";
+  const auto original = tags.get("first.core.original_basename");
+  record["original_name"] = original.value_or("");
   record["tags"] = nlohmann::json::object();
-  for (const auto& [name, value] : tags) record["tags"][name] = value;
+  for (const auto& [name, value] : tags) record["tags"][std::string(name)] = value;
   return dumped(record);
 }
 

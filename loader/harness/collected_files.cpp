@@ -74,8 +74,7 @@ void FileShelf::take(const std::string& target, const SpoolName& name, std::vect
     auto context = spool_.context_of(opened->get(), name, path);
     if (context) file.tags = std::move(context->tags);
   }
-  const std::string* original = file.tags.get("first.core.original_basename");
-  file.name = original ? *original : name.uid;
+  file.name = file.tags.get("first.core.original_basename").value_or(name.uid);
   file.path = next_path();
   if (!spool_.disk().rename(path, file.path)) return;
   if (name.sidecar) (void)spool_.disk().unlink(layout::sidecar(name.uid));

@@ -12,7 +12,7 @@ mfdata_str KeptResult::keep(const std::string& text) {
 template <class Set>
 const mfdata_harness_pair* KeptResult::keep_pairs(const Set& set) {
   auto& pairs = pairs_.emplace_back();
-  for (const auto& [name, value] : set) pairs.push_back({keep(name), keep(value)});
+  for (const auto& [name, value] : set) pairs.push_back({keep(std::string(name)), keep(std::string(value))});
   return pairs.data();
 }
 

@@ -67,7 +67,7 @@ TrashNote EndingPolicy::note_of(Treatment& treatment, std::size_t index, const s
   note.text = text;
   note.plugin_version = settings_.plugin_version;
   note.tags = treatment.input(index)->tags;
-  const std::string* attempt = treatment.jobs()[index].context.tags.get(
+  const auto attempt = treatment.jobs()[index].context.tags.get(
       "latest." + settings_.step.dotted() + "_reinject.attempt");
   unsigned retries = 0;
   if (attempt) std::from_chars(attempt->data(), attempt->data() + attempt->size(), retries);
@@ -226,7 +226,7 @@ std::optional<EndingPolicy::Waiting> EndingPolicy::next_attempt(const Treatment&
   const std::string tag = "latest." + settings_.step.dotted() + "_reinject.attempt";
   const RetryPolicy& policy = settings_.step.retry;
   std::uint64_t attempt = 0;
-  if (const std::string* done = job.context.tags.get(tag)) {
+  if (const auto done = job.context.tags.get(tag)) {
     std::from_chars(done->data(), done->data() + done->size(), attempt);
   }
   if (attempt >= policy.total) return std::nullopt;

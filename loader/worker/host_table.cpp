@@ -199,9 +199,9 @@ mfdata_rc tag_get(mfdata_ctx* ctx, mfdata_file* file, mfdata_str name, mfdata_st
   mfdata_rc rc;
   if (!hold(ctx, file, rc)) return rc;
   if (!usable(name) || !value) return MFDATA_E_ARG;
-  const std::string* found = file->tags.get(view(name));
+  const auto found = file->tags.get(view(name));
   if (!found) return MFDATA_E_NOTFOUND;
-  *value = PluginHost::of(ctx).keep(*found);  // the tag may be set again while the plugin still reads it
+  *value = PluginHost::of(ctx).keep(std::string(*found));  // the tag may be set again while the plugin still reads it
   return MFDATA_OK;
 }
 

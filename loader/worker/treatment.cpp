@@ -44,7 +44,7 @@ bool usable_name(const std::string& name) {
 }  // namespace
 
 std::uint64_t Treatment::next_hop(const TagSet& tags) {
-  const std::string* counter = tags.get("latest.core.step_counter");
+  const auto counter = tags.get("latest.core.step_counter");
   if (!counter) return 0;
   std::uint64_t hop = 0;
   std::from_chars(counter->data(), counter->data() + counter->size(), hop);
@@ -194,8 +194,7 @@ Result<void> Treatment::emit(mfdata_file* file, Op op, const std::string& target
 
 Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& directory, const std::string& basename,
                                 const DeliveryStyle& style, bool make_directories) {
-  const std::string* original = file->tags.get("first.core.original_basename");
-  const std::string name = !basename.empty() ? basename : original ? *original : "";
+  const std::string name = basename.empty() ? std::string(file->tags.get("first.core.original_basename").value_or("")) : basename;
   if (!directory.starts_with('/') || directory.find('\0') != std::string::npos) {
     return argument("a delivery goes to an absolute directory, not \"" + directory.substr(0, 200) + '"');
   }

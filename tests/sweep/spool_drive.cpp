@@ -180,7 +180,7 @@ class Drive {
   // What a plugin would do; its result.
   std::int32_t play(Treatment& treatment, const std::string& flow) {
     mfdata_file* input = treatment.input(0);
-    const bool again = treatment.jobs()[0].context.tags.get("latest.a.main_reinject.attempt") != nullptr;
+    const bool again = treatment.jobs()[0].context.tags.get("latest.a.main_reinject.attempt").has_value();
     if (flow == "end") return MFDATA_OK;
     if (flow == "fail") return MFDATA_FAIL;
     if (flow == "retry" && !again) return MFDATA_RETRY;

@@ -1,5 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
+#include <random>
+
 #include "libmfdata/context.hpp"
 #include "libmfdata/crc32c.hpp"
 #include "libmfdata/spool_name.hpp"
@@ -38,15 +42,44 @@ TEST_CASE("tag_names_and_values_have_their_limits") {
   CHECK(tags.bytes() == before);
 }
 
+TEST_CASE("tags_are_a_map_whatever_is_set_replaced_and_erased") {
+  TagSet tags;
+  std::map<std::string, std::string> expected;
+  std::mt19937 random(1);
+  for (int step = 0; step < 20000; ++step) {
+    const std::string name = "tag." + std::to_string(random() % 40);
+    if (random() % 4 == 0) {
+      CHECK(tags.erase(name) == (expected.erase(name) == 1));
+    } else if (const auto other = tags.get("tag." + std::to_string(random() % 40)); other && random() % 4 == 0) {
+      expected[name] = *other;
+      REQUIRE(tags.set(name, *other));  // a view into the set itself
+    } else {
+      const std::string value(random() % 200, static_cast<char>(random()));
+      expected[name] = value;
+      REQUIRE(tags.set(name, value));
+    }
+    std::size_t bytes = 0;
+    for (const auto& [key, value] : expected) bytes += key.size() + value.size();
+    REQUIRE(tags.bytes() == bytes);
+    REQUIRE(std::equal(tags.begin(), tags.end(), expected.begin(), expected.end(),
+                       [](const TagSet::Tag& tag, const auto& pair) { return tag.name == pair.first && tag.value == pair.second; }));
+  }
+  TagSet anew;
+  for (const auto& [name, value] : expected) REQUIRE(anew.set(name, value));
+  CHECK(tags == anew);
+  REQUIRE(anew.set(expected.begin()->first, "another"));
+  CHECK_FALSE(tags == anew);
+}
+
 TEST_CASE("tags_are_sorted_and_the_last_32_hops_are_kept") {
   TagSet tags = tags_of({{"latest.core.step_counter", "40"}, {"first.core.original_uid", "u"}, {"8.a.main.x", "old"},
                          {"9.a.main.x", "kept"}, {"40.a.main.x", "new"}, {"9notahop", "kept"}});
   tags.forget_old_hops(40);
-  CHECK(tags.get("8.a.main.x") == nullptr);
-  CHECK(tags.get("9.a.main.x") != nullptr);
-  CHECK(tags.get("40.a.main.x") != nullptr);
-  CHECK(tags.get("9notahop") != nullptr);
-  CHECK(tags.get("first.core.original_uid") != nullptr);
+  CHECK(tags.get("8.a.main.x") == std::nullopt);
+  CHECK(tags.get("9.a.main.x") != std::nullopt);
+  CHECK(tags.get("40.a.main.x") != std::nullopt);
+  CHECK(tags.get("9notahop") != std::nullopt);
+  CHECK(tags.get("first.core.original_uid") != std::nullopt);
   std::string last;
   for (const auto& [name, value] : tags) {
     CHECK(last < name);
@@ -60,7 +93,7 @@ TEST_CASE("what_a_small_attribute_holds_tells_which_step_came_last") {
   REQUIRE(tags.set("latest.core.step_counter", "1"));
   tags.forget_hops();
   std::vector<std::string> left;
-  for (const auto& [name, value] : tags) left.push_back(name);
+  for (const auto& [name, value] : tags) left.emplace_back(name);
   CHECK(left == std::vector<std::string>{"1.archive.main.enter_step", "first.core.original_uid", "latest.a.main.x", "latest.core.step_counter"});
 }
 

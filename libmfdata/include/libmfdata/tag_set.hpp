@@ -6,11 +6,13 @@
 // "first.core.*" and "latest.core.*" belong to the host: `is_reserved` tells, the host refuses them to plugins.
 #pragma once
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "libmfdata/result.hpp"
@@ -22,28 +24,72 @@ inline constexpr std::size_t kMaxTagBytes = 64 * 1024;
 inline constexpr std::uint64_t kMaxHops = 32;
 
 class TagSet {
+  // One tag: its name stands in text_ at `at`, its value behind it.
+  struct Place {
+    std::uint32_t at = 0;
+    std::uint32_t value_size = 0;
+    std::uint8_t name_size = 0;
+  };
+
  public:
-  using Tag = std::pair<std::string, std::string>;
+  // Valid until the set changes, as everything that points into it.
+  struct Tag {
+    std::string_view name, value;
+    bool operator==(const Tag&) const = default;
+  };
+  class Iterator {
+   public:
+    using value_type = Tag;
+    using difference_type = std::ptrdiff_t;
+    Iterator() = default;
+    Tag operator*() const { return set_->tag(*place_); }
+    Iterator& operator++() {
+      ++place_;
+      return *this;
+    }
+    Iterator operator++(int) {
+      Iterator before = *this;
+      ++place_;
+      return before;
+    }
+    bool operator==(const Iterator& other) const { return place_ == other.place_; }
+
+   private:
+    friend class TagSet;
+    Iterator(const TagSet& set, const Place* place) : set_(&set), place_(place) {}
+    const TagSet* set_ = nullptr;
+    const Place* place_ = nullptr;
+  };
 
   static bool valid_name(std::string_view name);
   static bool is_reserved(std::string_view name);
 
-  // nullptr when there is no such tag; valid until the set changes.
-  const std::string* get(std::string_view name) const;
+  std::optional<std::string_view> get(std::string_view name) const;
   Result<void> set(std::string_view name, std::string_view value);
   bool erase(std::string_view name);  // false: it was not there
   void forget_old_hops(std::uint64_t current_hop);
   void forget_hops();  // all but when the last one began: for an attribute that holds little
 
   std::size_t bytes() const { return bytes_; }
-  std::size_t size() const { return tags_.size(); }
-  auto begin() const { return tags_.begin(); }
-  auto end() const { return tags_.end(); }
-  bool operator==(const TagSet& other) const { return tags_ == other.tags_; }
+  std::size_t size() const { return places_.size(); }
+  Iterator begin() const { return {*this, places_.data()}; }  // in the order of their names
+  Iterator end() const { return {*this, places_.data() + places_.size()}; }
+  bool operator==(const TagSet& other) const;
 
  private:
-  std::vector<Tag> tags_;  // sorted by name
-  std::size_t bytes_ = 0;
+  using Places = std::vector<Place>;
+  std::string_view name(const Place& place) const { return {text_.data() + place.at, place.name_size}; }
+  Tag tag(const Place& place) const { return {name(place), {text_.data() + place.at + place.name_size, place.value_size}}; }
+  Places::const_iterator find(std::string_view name) const;
+  bool holds(std::string_view text) const;
+  void drop_waste();
+  template <class Goes>
+  void erase_if(Goes goes);
+
+  // One buffer for all: a set is copied with each hop, and its caches are cold when a file comes now and then.
+  std::string text_;         // also of what was replaced or erased, until it is more than the rest
+  Places places_;            // sorted by name
+  std::size_t bytes_ = 0;    // of the tags
 };
 
 // `text` with each byte below 0x20, 0x7f and '%' as %XX (upper case); with `spaces`, 0x20 too.
