@@ -166,6 +166,7 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
   if (done.trashed) went_to_trash();
   if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
   const std::int64_t now = EventLoop::now_ns();
+  ++results_;
   switch (done.outcome) {
     case Outcome::kOk: ++files_done_; break;
     case Outcome::kRefused: refuse(index, source, name, done.reason); break;

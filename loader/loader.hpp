@@ -158,7 +158,8 @@ class Loader {
   std::int64_t armed_ns_ = 0;  // when the next tick is; 0: at no time
   std::int64_t next_second_ns_ = 0, next_rescan_ns_ = 0, next_collection_ns_ = 0;
   std::int64_t started_ns_ = 0;
-  std::uint64_t files_done_ = 0;
+  std::uint64_t files_done_ = 0;  // without any trouble
+  std::uint64_t results_ = 0;     // of any kind
   std::size_t trash_files_ = 0;
   bool trash_moved_ = false;    // since the collection that counts it began
   bool trash_counted_ = false;  // by that collection

@@ -48,6 +48,7 @@ std::string Loader::status() const {
   out["state"] = next_settings_ ? "reloading" : stopping_ ? "stopping" : "running";
   out["configuration"] = {{"generation", generation_}, {"problem", configuration_problem_}};
   out["files_done"] = files_done_;
+  out["results"] = results_;
   out["in_hand"] = schedule_->in_hand();
   out["entrances"] = no_space_ ? "closed: no space" : under_pressure_ ? "closed: max_queue" : "open";
   out["listing"] = watcher_->scanning();

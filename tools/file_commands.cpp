@@ -45,46 +45,53 @@ Result<void> place(const std::string& source, const std::string& directory, cons
   return done;
 }
 
-// What cannot be listed, because it has just gone or for another reason, may hold some.
-bool holds_files(const fs::path& directory) {
+// Whether a file stands anywhere below. A directory that goes meanwhile may have held some.
+Result<bool> holds_files(const fs::path& directory) {
   boost::system::error_code code;
   for (fs::recursive_directory_iterator at(directory, code), end; !code && at != end; at.increment(code)) {
     if (!fs::is_directory(at->symlink_status(code))) return true;
   }
+  if (code && code != boost::system::errc::no_such_file_or_directory) return system_error(code.value(), "cannot look into " + directory.string());
   return static_cast<bool>(code);
 }
 
 // True when nothing waits before a step, for another attempt, or in a slot; trash and sidecars do not count.
-bool spool_is_empty(const std::string& data_dir, const std::vector<fs::path>& injected) {
+Result<bool> spool_is_empty(const std::string& data_dir, const std::vector<fs::path>& injected) {
   boost::system::error_code code;
   for (const fs::path& path : injected) {
     if (fs::exists(fs::symlink_status(path, code))) return false;
   }
   for (const char* parent : {"", "tmp"}) {
-    for (fs::directory_iterator at(fs::path(data_dir) / parent, code), end; !code && at != end; at.increment(code)) {
+    const fs::path place = fs::path(data_dir) / parent;
+    fs::directory_iterator at(place, code);
+    for (const fs::directory_iterator end; !code && at != end; at.increment(code)) {
       const std::string name = at->path().filename().string();
       const bool counts = *parent == '\0' ? name.starts_with("step.") : name != "context";
-      if (counts && holds_files(at->path())) return false;
+      if (!counts || !fs::is_directory(at->symlink_status(code))) continue;
+      auto holds = holds_files(at->path());
+      if (!holds || *holds) return holds ? Result<bool>(false) : holds;
     }
+    if (code) return system_error(code.value(), "cannot look into " + place.string());
   }
   return true;
 }
 
-// Until the spool was seen empty twice, with no file in a worker's hand after either look and no treatment between: a
-// file that moves while it is looked for is found by one of the two, or is in a hand.
+// Until the spool was seen empty twice, with no file in a worker's hand after either look and no result between: a
+// file that moves while it is looked for is found by one of the two, is in a hand, or brings a result.
 int wait_for_idle(const Home& home, const std::string& data_dir, const std::vector<fs::path>& injected) {
   const timespec pause{0, 50'000'000};
-  std::uint64_t last_done = UINT64_MAX;
+  std::uint64_t last_results = UINT64_MAX;
   while (true) {
-    bool empty = spool_is_empty(data_dir, injected);
+    auto empty = spool_is_empty(data_dir, injected);
+    if (!empty) return fail(empty.error().text);
     auto reply = ask_loader(home, R"({"command":"status"})");
     if (!reply) return fail(reply.error().text);
     const auto status = nlohmann::json::parse(*reply, nullptr, false);
     if (!status.is_object()) return fail("the loader's answer is no JSON");
-    const std::uint64_t done = status.value("files_done", std::uint64_t{0});
-    empty = empty && status.value("in_hand", 0) == 0;
-    if (empty && done == last_done) return 0;
-    last_done = empty ? done : UINT64_MAX;
+    const std::uint64_t results = status.value("results", std::uint64_t{0});
+    const bool idle = *empty && status.value("in_hand", 0) == 0;
+    if (idle && results == last_results) return 0;
+    last_results = idle ? results : UINT64_MAX;
     ::nanosleep(&pause, nullptr);
   }
 }

@@ -41,9 +41,7 @@ void check_library(const CheckedPlugin& plugin, Checks& checks) {
   checks.push_back({"A16", "has a build id", elf.build_id.empty() ? "it has none: link with -Wl,--build-id" : ""});
   checks.push_back({"A17", "is for this machine", elf.architecture == machine.machine ? "" : "it is for " + elf.architecture});
   checks.push_back({"A18", "looks for libraries beside itself only", foreign_path(elf)});
-  const std::string said = plugin.description.id + ' ' + plugin.description.version, written = plugin.settings.name + ' ' + plugin.settings.version;
-  checks.push_back({"A19", "plugin.toml and the library agree on name and version",
-                    said == written ? "" : "plugin.toml says " + written + ", the library " + said});
+  checks.push_back({"A19", "plugin.toml and the library agree on name and version", disagreement_of(plugin)});
   checks.push_back({"A2", "describes itself twice in the same way",
                     plugin.description.constant ? "" : "its entry point returns another description, or other texts, each time"});
 }

@@ -157,6 +157,11 @@ PackageManifest manifest_of(const CheckedPlugin& plugin) {
   return manifest;
 }
 
+std::string disagreement_of(const CheckedPlugin& plugin) {
+  const std::string said = plugin.description.id + ' ' + plugin.description.version, written = plugin.settings.name + ' ' + plugin.settings.version;
+  return said == written ? "" : "plugin.toml says " + printable(written, 200) + ", the library " + printable(said, 200);
+}
+
 std::string unfit_here(const PackageManifest& manifest) {
   if (std::string other = other_machine(manifest.architecture); !other.empty()) return other;
   const std::string host = std::to_string(MFDATA_ABI_MAJOR) + '.';
@@ -192,6 +197,7 @@ std::string untruth_of(const PackageManifest& manifest, const CheckedPlugin& plu
 Result<std::string> pack_plugin(const std::string& folder, const std::string& directory) {
   auto plugin = check_plugin_folder(folder);
   if (!plugin) return plugin.error();
+  if (const std::string why = disagreement_of(*plugin); !why.empty()) return bad(folder + ": " + why + ": build it anew, or mend one of the two");
   PackageManifest manifest = manifest_of(*plugin);
   auto files = files_of_folder(plugin->settings.directory);
   if (!files) return files.error();

@@ -97,6 +97,7 @@ class Commands(Case):
         home.run(MFDATA, "inject", source, "--wait")
         home.run(MFDATA, "inject", source, "--step", "archive/main", "--tag", "a.b=c=d", "--tag", "x=y", "--wait")
         self.assertTrue(source.exists())
+        (home.data / "step.stray").write_text("no step directory holds it: nobody waits for it")
         home.run(MFDATA, "inject", source, "--random-basename", "--move", "--wait")
         self.assertFalse(source.exists())
         tags = [parse_tags_file(path + b".tags") for path in home.files()]

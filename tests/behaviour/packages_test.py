@@ -80,6 +80,7 @@ class Pack(Packages):
         for change, words in ((lambda source: (source / "plugin.toml").unlink(), "has no plugin.toml"),
                               (lambda source: (source / "edition.so").unlink(), "build it first"),
                               (lambda source: (source / "edition.so").write_bytes(b"no library"), "is no ELF file"),
+                              (lambda source: (source / "plugin.toml").write_text((source / "plugin.toml").read_text().replace('"1.0.0"', '"1.0.1"')), "says edition 1.0.1, the library edition 1.0.0"),
                               (lambda source: (source / "link").symlink_to("plugin.toml"), "not a regular file"),
                               (lambda source: (source / "a\nb").write_text("x"), "printable ASCII"),
                               (lambda source: (source / "plugin.toml").write_text((source / "plugin.toml").read_text().replace("[step.main]", "[step.maim]")), "did you mean \"main\"?")):

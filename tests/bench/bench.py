@@ -62,6 +62,8 @@ def measure(row, size, tools):
         burst = min(size.burst, max(WARM_UP, int(speed["mfdata"] * size.burst_s)))
         for _ in range(size.rounds):
             for name, subject in subjects.items():
+                if name == "relay":   # of interest where each wake-up counts
+                    continue
                 files = burst if name == "mfdata" else min(size.burst, subject.capacity)
                 figures = load.drive(tools, subject, files, content=content)
                 measured["burst"].setdefault(name, []).append(figures)

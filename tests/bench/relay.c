@@ -1,7 +1,8 @@
 /*
- * relay - the three hops of ceiling.c where each step is a process of its own
- * and the first one asks libmagic, as guess_file_type does: the fewest system
- * calls with which separate workers can do what these three plugins do.
+ * relay - the three hops of ceiling.c in the shape of mfdata: one process sees
+ * the events and hands each file to the process of its step by a message, and
+ * the first of these asks libmagic, as guess_file_type does.  What is left of
+ * a loader and three workers when all their own code is taken away.
  *
  *   relay --base DIR [--no-xattr]
  *       DIR/incoming is the input, DIR/out the output, until it is killed or
@@ -63,9 +64,12 @@ static void hop(int step, const char *name, magic_t magic)
     snprintf(to, sizeof to, "%s/%s", directory[step + 1], name);
     if (rename(from, taken)) die(from);
     const char *kind = magic ? magic_file(magic, taken) : "";
-    if (!kind) die(magic_error(magic));
+    if (!kind) {
+        fprintf(stderr, "relay: libmagic: %s\n", magic_error(magic));
+        exit(2);
+    }
     int length = snprintf(tags, sizeof tags, "first.core.original_basename = %s\nhop = %d\nkind = %.100s\n", name, step, kind);
-    memset(tags + length, 'x', sizeof tags - (size_t)length);
+    if (length < TAGS) memset(tags + length, 'x', sizeof tags - (size_t)length);
     if (!no_xattr && setxattr(taken, "user.tags", tags, sizeof tags, 0)) die("setxattr");
     if (step == HOPS - 1) write_companion(to, tags);
     if (rename(taken, to)) die(to);
@@ -136,7 +140,7 @@ int main(int argc, char **argv)
             size_t size = event->len ? strlen(event->name) : 0;
             if (size == 0 || (size > 2 && !strcmp(event->name + size - 2, ".t"))) continue;
             for (int step = 0; step < HOPS; step++) {
-                if (watch[step] == event->wd && send(worker[step], event->name, size, 0) < 0) die("send");
+                if (watch[step] == event->wd && send(worker[step], event->name, size, MSG_NOSIGNAL) < 0) die("send");
             }
         }
     }

@@ -20,7 +20,7 @@ LATENCY = """
 ## Latency at 100 files/s
 
 From the rename into the watched directory to the event of the output (of a fan-out: the last directory's); medians,
-{files} files a round, rounds: {rounds}. Relay: the three hops of the ceiling with a process for each step, and libmagic in the first.
+{files} files a round, rounds: {rounds}. Relay: the three hops of the ceiling by a dispatcher and a process for each step, with libmagic in the first.
 
 | scenario | filesystem | durability | workers a step | p50 ms | p99 ms | ceiling, 1 hop: p50 | p99 | ratio of p99 | ceiling, 3 hops: p50 | p99 | ratio of p99 | relay: p50 | p99 | ratio of p99 |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|

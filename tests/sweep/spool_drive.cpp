@@ -167,7 +167,7 @@ class Drive {
       std::vector<Job> one;
       one.push_back(std::move(job));
       treatment.begin(std::move(one), "");
-      const bool second = *treatment.jobs()[0].context.tags.get("first.core.original_basename") == "f1";
+      const bool second = treatment.jobs()[0].context.tags.get("first.core.original_basename") == "f1";
       const std::int32_t rc = play(treatment, second ? "fan" : "rewrite");
       if (!policy.shares_commit(treatment, rc)) die(Error{Code::kIo, 0, "a rewrite cannot wait for others"});
       group.push_back(&treatment);

@@ -48,7 +48,16 @@ TEST_CASE("tags_are_a_map_whatever_is_set_replaced_and_erased") {
   std::mt19937 random(1);
   for (int step = 0; step < 20000; ++step) {
     const std::string name = "tag." + std::to_string(random() % 40);
-    if (random() % 4 == 0) {
+    const auto some = static_cast<std::ptrdiff_t>(tags.size() > 0 ? random() % tags.size() : 0);
+    if (random() % 8 == 0 && tags.size() > 0) {
+      const std::string_view own = (*std::next(tags.begin(), some)).name;  // a view into the set itself
+      expected.erase(std::string(own));
+      CHECK(tags.erase(own));
+    } else if (random() % 8 == 0 && tags.size() > 0) {
+      const std::string_view own = (*std::next(tags.begin(), some)).name;
+      expected[std::string(own)] = "of its own name";
+      REQUIRE(tags.set(own, "of its own name"));
+    } else if (random() % 4 == 0) {
       CHECK(tags.erase(name) == (expected.erase(name) == 1));
     } else if (const auto other = tags.get("tag." + std::to_string(random() % 40)); other && random() % 4 == 0) {
       expected[name] = *other;

@@ -38,8 +38,8 @@ TEST_CASE("an_arrival_gets_its_first_tags_and_keeps_nothing_of_what_it_claimed_t
   const Job job = p.accepted("x y\n.txt");
   CHECK(job.context.generation == 0);
   CHECK(job.context.uid != forged.uid);
-  CHECK(*job.context.tags.get("first.core.original_basename") == "x y\n.txt");
-  CHECK(*job.context.tags.get("first.core.original_dirname") == "incoming");
+  CHECK(job.context.tags.get("first.core.original_basename") == "x y\n.txt");
+  CHECK(job.context.tags.get("first.core.original_dirname") == "incoming");
   CHECK(p.list("incoming").empty());
 }
 
@@ -196,8 +196,8 @@ TEST_CASE("a_deposit_is_visible_when_it_is_committed_and_gone_when_it_is_not") {
   REQUIRE(deposit->commit("a.main", "name", "listener", tags));
   auto claimed = claim(*p.spool, p.slot, p.list("step.a.main").at(0));
   REQUIRE((claimed && claimed->job));
-  CHECK(*claimed->job->context.tags.get("topic") == "a/b");
-  CHECK(*claimed->job->context.tags.get("first.core.original_basename") == "name");
+  CHECK(claimed->job->context.tags.get("topic") == "a/b");
+  CHECK(claimed->job->context.tags.get("first.core.original_basename") == "name");
 }
 
 TEST_CASE("a_waiting_file_that_cannot_go_to_trash_waits_on") {

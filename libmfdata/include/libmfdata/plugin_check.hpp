@@ -37,6 +37,9 @@ Result<CheckedPlugin> check_plugin_folder(const std::string& folder);
 // What a package of it would say of it, without its files.
 PackageManifest manifest_of(const CheckedPlugin& plugin);
 
+// Where its plugin.toml and its library name it or its version differently; empty: nowhere (rule A19).
+std::string disagreement_of(const CheckedPlugin& plugin);
+
 // Why it cannot run here, by what its package says of it and before its code does; empty: it may.
 std::string unfit_here(const PackageManifest& manifest);
 

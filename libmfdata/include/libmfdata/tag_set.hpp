@@ -32,7 +32,7 @@ class TagSet {
   };
 
  public:
-  // Valid until the set changes, as everything that points into it.
+  // Valid until the set changes, is moved or ends, as everything that points into it.
   struct Tag {
     std::string_view name, value;
     bool operator==(const Tag&) const = default;
@@ -86,8 +86,8 @@ class TagSet {
   template <class Goes>
   void erase_if(Goes goes);
 
-  // One buffer for all: a set is copied with each hop, and its caches are cold when a file comes now and then.
-  std::string text_;         // also of what was replaced or erased, until it is more than the rest
+  // One buffer for all: a set is copied with each hop, and the processor's caches are cold when a file comes now and then.
+  std::string text_;         // also what was replaced or erased, until it is much more than the rest
   Places places_;            // sorted by name
   std::size_t bytes_ = 0;    // of the tags
 };
