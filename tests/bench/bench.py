@@ -32,6 +32,7 @@ RATE = 100            # files a second, for latencies
 WARM_UP = 100         # files: the first ones pay for what is done once
 LARGE_ROUNDS = 5      # of the large files
 PORTION = 20000       # between two looks at the loader's memory
+BY_HAND = "\n## Where the time goes\n"   # what stands from here on in an earlier report is kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +132,9 @@ def run(arguments):
         text += subprocess.run([BUILD / "tests/bench/rules_bench"], stdout=subprocess.PIPE, text=True, check=True).stdout
     print(text, flush=True)
     if arguments.out:
-        pathlib.Path(arguments.out).write_text(text)
+        out = pathlib.Path(arguments.out)
+        _, heading, by_hand = out.read_text().partition(BY_HAND) if out.exists() else ("", "", "")
+        out.write_text(text + heading + by_hand)
     say(f"done in {time.monotonic() - started:.0f} s")
 
 
@@ -150,7 +153,7 @@ def end_orderly(number, _):
 def main():
     parser = argparse.ArgumentParser(prog="run.sh", description="Measures mfdata beside the ceiling of the machine.")
     parser.add_argument("size", nargs="?", choices=SIZES, default="normal")
-    parser.add_argument("--out", metavar="FILE.md", help="write the report there too")
+    parser.add_argument("--out", metavar="FILE.md", help="write the report there too; what stands there from \"Where the time goes\" on is kept")
     parser.add_argument("--only", metavar="WORDS", default="", help='rows that have it in their name: "one hop, tmpfs"')
     parser.add_argument("--tools", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

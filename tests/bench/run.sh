@@ -4,9 +4,10 @@
 #   tests/bench/run.sh [short|normal|long] [--out FILE.md] [--only WORDS]
 #
 # short: under a minute, tmpfs only, to see that it works; normal (the default): some minutes; long: more rounds.
-# Prints a Markdown report. Exit status: 0 measured, 1 files were lost or duplicated, 2 it could not run; never for
-# being slow. MFDATA_BUILD names the build directory (default: build/ of the project). As root it measures on a fresh
-# ext4 image as well, otherwise on a directory of the working filesystem. Give it a quiet machine.
+# Prints a Markdown report; in FILE.md, what stands from "Where the time goes" on is kept. Exit status: 0 measured, 1 files
+# were lost or duplicated, 2 it could not run; never for being slow. MFDATA_BUILD names the build directory (default: build/ of
+# the project). As root it measures on a fresh ext4 image as well, otherwise on a directory of the working filesystem. Give
+# it a quiet machine.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 project=$(cd "$here/../.." && pwd)
