@@ -3,9 +3,9 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <boost/filesystem/operations.hpp>
 #include <cstdlib>
 
+#include "libmfdata/child_process.hpp"
 #include "libmfdata/clock.hpp"
 #include "loader.hpp"
 
@@ -16,24 +16,6 @@ constexpr std::int64_t kCollectionInterval = 60 * kSecond;
 constexpr std::int64_t kMaxBackoff = 60 * kSecond;
 constexpr std::int64_t kMinRecount = 2 * kSecond;
 constexpr std::int64_t kRecountShare = 50;  // of the time of a collection, between two
-
-// The children of this process, by thread, as proc(5) lists them.
-std::vector<pid_t> children_of_this_process() {
-  std::vector<pid_t> all;
-  boost::system::error_code code;
-  for (boost::filesystem::directory_iterator at("/proc/self/task", code), end; !code && at != end; at.increment(code)) {
-    const auto list = small_file(at->path() / "children");
-    if (!list) continue;
-    for (const char* text = list->c_str(); *text != '\0';) {
-      char* next = nullptr;
-      const long pid = std::strtol(text, &next, 10);
-      if (next == text) break;
-      all.push_back(static_cast<pid_t>(pid));
-      text = next;
-    }
-  }
-  return all;
-}
 
 }  // namespace
 

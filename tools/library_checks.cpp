@@ -3,16 +3,11 @@
 
 #include <algorithm>
 
+#include "libmfdata/printable.hpp"
 #include "plugin_checks.hpp"
 
 namespace mfdata::tools {
 namespace {
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
 
 // The host happens to have libraries loaded that the next one may not have.
 std::string expected_of_the_host(const std::string& library) {

@@ -21,12 +21,6 @@ using nlohmann::json;
 namespace mfdata::tools {
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : " ") + word;
-  return text;
-}
-
 // A broken mfdata.toml leaves open what is asked for; a broken plugin may be the one that is to be replaced.
 Result<GeneralSettings> settings_of(const Home& home) {
   Problems problems;
@@ -124,8 +118,8 @@ int list_plugins(const Home& home, bool as_json) {
                    {"developed", plugin.developed},
                    {"problem", plugin.problem}});
     if (as_json) continue;
-    std::printf("%-24s %-12s %-24s %-12s %-24s %s\n", plugin.name.c_str(), plugin.version.c_str(), state.c_str(), joined(plugin.versions).c_str(),
-                joined(plugin.steps).c_str(), printable(plugin.developed.empty() ? plugin.summary : "linked to " + plugin.developed, 300).c_str());
+    std::printf("%-24s %-12s %-24s %-12s %-24s %s\n", plugin.name.c_str(), plugin.version.c_str(), state.c_str(), joined(plugin.versions, " ").c_str(),
+                joined(plugin.steps, " ").c_str(), printable(plugin.developed.empty() ? plugin.summary : "linked to " + plugin.developed, 300).c_str());
     if (!plugin.problem.empty()) std::printf("    %s\n", printable(plugin.problem).c_str());
   }
   if (as_json) std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';

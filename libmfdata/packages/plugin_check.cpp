@@ -57,12 +57,6 @@ std::string spell_abi(const PackageManifest& manifest) {
   return major + std::to_string(manifest.abi_minor) + ", needs " + major + std::to_string(manifest.need_minor);
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : ", ") + word;
-  return text;
-}
-
 Result<void> check_components(const PluginSettings& plugin, const LibraryDescription& description) {
   for (const StepSettings& step : plugin.steps) {
     const std::string kind = step.kind == WorkerKind::kStep ? "step" : "listener";

@@ -14,7 +14,6 @@
 #include <array>
 #include <boost/filesystem/operations.hpp>
 #include <cerrno>
-#include <set>
 #include <sstream>
 #include <string_view>
 
@@ -48,7 +47,7 @@ static bool read_until_ended(pid_t pid, int file, double until_s, std::string& o
   }
 }
 
-static std::set<pid_t> children() {
+std::set<pid_t> children_of_this_process() {
   std::set<pid_t> all;
   boost::system::error_code code;
   for (boost::filesystem::directory_iterator task("/proc/self/task", code), end; !code && task != end; task.increment(code)) {
@@ -69,7 +68,7 @@ static int await(pid_t pid) {
 static void end_what_came_since(const std::set<pid_t>& before) {
   for (bool found = true; found;) {
     found = false;
-    for (const pid_t pid : children()) {
+    for (const pid_t pid : children_of_this_process()) {
       if (before.contains(pid)) continue;
       found = true;
       ::kill(pid, SIGKILL);
@@ -117,7 +116,7 @@ Result<ChildResult> run_child(const std::vector<std::string>& argv, const ChildO
   }
   arguments.push_back(nullptr);
   environment.push_back(nullptr);
-  const std::set<pid_t> before = children();
+  const std::set<pid_t> before = children_of_this_process();
   const pid_t pid = ::fork();
   if (pid < 0) return system_error(errno, "cannot start " + argv[0]);
   if (pid == 0) become(arguments, environment, options, input.get());

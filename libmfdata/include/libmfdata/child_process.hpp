@@ -1,6 +1,9 @@
-// Runs another program to its end and keeps what it printed. For short-lived programs.
+// Child processes: a short-lived program run to its end, with what it printed; and which children there are.
 #pragma once
 
+#include <sys/types.h>
+
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,5 +27,8 @@ struct ChildOptions {
 // time that is killed (an error then), and what is left of it when it has ended, in other sessions too. Nothing else of this
 // process may start children meanwhile.
 Result<ChildResult> run_child(const std::vector<std::string>& argv, const ChildOptions& options);
+
+// The children of this process now, of all its threads (proc(5)); also those that came to it when their parent ended.
+std::set<pid_t> children_of_this_process();
 
 }  // namespace mfdata

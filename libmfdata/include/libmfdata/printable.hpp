@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace mfdata {
 
@@ -14,5 +15,8 @@ std::size_t utf8_length(std::string_view text);
 // Well-formed UTF-8 without control characters: those, and bytes that are no UTF-8, stand as \xNN. At most `limit` bytes
 // of the text are taken.
 std::string printable(std::string_view text, std::size_t limit = kMaxPrintable);
+
+// "one, two, three"
+std::string joined(const std::vector<std::string>& words, std::string_view separator = ", ");
 
 }  // namespace mfdata
