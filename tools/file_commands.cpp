@@ -83,7 +83,7 @@ int wait_for_idle(const Home& home, const std::string& data_dir, const std::vect
   std::uint64_t last_results = UINT64_MAX;
   while (true) {
     auto empty = spool_is_empty(data_dir, injected);
-    if (!empty) return fail(empty.error().text);
+    if (!empty) return fail("injected, but it cannot be told when all is treated: " + empty.error().text);
     auto reply = ask_loader(home, R"({"command":"status"})");
     if (!reply) return fail(reply.error().text);
     const auto status = nlohmann::json::parse(*reply, nullptr, false);

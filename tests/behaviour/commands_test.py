@@ -6,6 +6,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
 from harness import BUILD, LOADER, MFDATA, MFDATA_PLUGIN, Case, content, main, parse_tags_file, wait_for
+from packages import NOBODY, need_another_user
 
 
 class Commands(Case):
@@ -89,6 +90,16 @@ class Commands(Case):
         self.assertIn("stopped", home.run(MFDATA, "stop").stdout)
         self.assertEqual(home.loader.wait(120), 0)
         self.assertIn("no loader runs", self.refused(home, MFDATA, "stop"))
+
+    def test_inject_that_may_not_look_into_the_spool_says_so(self):
+        need_another_user(self)
+        home = self.home("archive", user=NOBODY).start()
+        source = home.root / "source"
+        source.write_text("text")
+        source.chmod(0o644)
+        (home.data / "step.closed.main").mkdir(mode=0o700)   # root's
+        self.assertRegex(self.refused(home, MFDATA, "inject", source, "--wait"), r"cannot be told .*cannot look into .*/step\.closed\.main: Permission denied")
+        wait_for(home.files, "the file in the archive")
 
     def test_inject_puts_files_into_incoming_or_before_a_step_with_tags(self):
         home = self.home("archive", "minimal").start()

@@ -6,10 +6,8 @@
 // "first.core.*" and "latest.core.*" belong to the host: `is_reserved` tells, the host refuses them to plugins.
 #pragma once
 
-#include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,7 +22,7 @@ inline constexpr std::size_t kMaxTagBytes = 64 * 1024;
 inline constexpr std::uint64_t kMaxHops = 32;
 
 class TagSet {
-  // One tag: its name stands in text_ at `at`, its value behind it.
+  // One tag: in text_, its name stands at `at` and its value behind it.
   struct Place {
     std::uint32_t at = 0;
     std::uint32_t value_size = 0;
@@ -86,10 +84,10 @@ class TagSet {
   template <class Goes>
   void erase_if(Goes goes);
 
-  // One buffer for all: a set is copied with each hop, and the processor's caches are cold when a file comes now and then.
-  std::string text_;         // also what was replaced or erased, until it is much more than the rest
-  Places places_;            // sorted by name
-  std::size_t bytes_ = 0;    // of the tags
+  // One buffer for all: each hop copies the set twice, with two allocations instead of two for each tag.
+  std::string text_;       // also what was replaced or erased, until it is much more than the rest
+  Places places_;          // sorted by name
+  std::size_t bytes_ = 0;  // of the tags
 };
 
 // `text` with each byte below 0x20, 0x7f and '%' as %XX (upper case); with `spaces`, 0x20 too.
