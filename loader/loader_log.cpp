@@ -84,6 +84,12 @@ void LoaderLog::write_step(const std::string& step, Level level, const std::stri
   logger_of(step).log(level_of(level), "{}", settings_.log_json ? json_escaped(line) : line);
 }
 
+void LoaderLog::write_problems(const Settings& settings) {
+  for (const Problem& problem : settings.rule_problems) write(Level::kError, "a rule is left out: " + problem.spell());
+  for (const Problem& problem : settings.target_problems) write(Level::kError, "files fail there: " + problem.spell());
+  for (const Problem& problem : settings.warnings) write(Level::kWarning, problem.spell());
+}
+
 void LoaderLog::write_output(const std::string& step, const std::string& lines) {
   for (std::size_t at = 0; at < lines.size();) {
     const std::size_t end = std::min(lines.find('\n', at), lines.size());

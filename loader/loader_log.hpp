@@ -26,6 +26,8 @@ class LoaderLog {
   // Lines of a worker's output, of this step or (empty) of a chore of the loader: "<3>text" as sd-daemon(3) has it, or plain.
   void write_output(const std::string& step, const std::string& lines);
   void write_step(const std::string& step, Level level, const std::string& text);
+  // What is wrong in a configuration that is used all the same.
+  void write_problems(const Settings& settings);
 
  private:
   spdlog::logger& logger_of(const std::string& step);

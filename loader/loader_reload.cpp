@@ -39,8 +39,7 @@ std::string Loader::reload() {
     metrics_.config_error();
     return json{{"error", text}}.dump(-1, ' ', false, json::error_handler_t::replace);
   }
-  for (const Problem& problem : fresh.rule_problems) log_.write(Level::kError, "a rule is left out: " + problem.spell());
-  for (const Problem& problem : fresh.target_problems) log_.write(Level::kError, "files fail there: " + problem.spell());
+  log_.write_problems(fresh);
   configuration_problem_.clear();
   if (next_settings_) {  // it is on its way already
     next_settings_ = std::move(fresh);

@@ -91,8 +91,7 @@ Result<std::optional<Settings>> serve(const Home& home, Settings& settings, cons
   EventLoop loop;
   LoaderLog log(settings.general);
   set_cpu_policy(settings.general.cpu_policy_batch, log);
-  for (const Problem& problem : settings.rule_problems) log.write(Level::kError, "a rule is left out: " + problem.spell());
-  for (const Problem& problem : settings.target_problems) log.write(Level::kError, "files fail there: " + problem.spell());
+  log.write_problems(settings);
   boost::system::error_code ignored;
   boost::filesystem::create_directories(settings.general.data_dir, ignored);
   auto spool = Spool::open(settings.general.data_dir, settings.general.durability);

@@ -1,6 +1,7 @@
 // init and check.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <fstream>
 #include <iostream>
@@ -35,6 +36,35 @@ std::vector<std::string> split(const std::string& list) {
 // A name of a plugin that came with the installation, or a folder.
 Result<std::string> folder_of(const std::string& plugin) {
   return plugin.find('/') != std::string::npos ? Result<std::string>(plugin) : find_builtin_plugin(plugin);
+}
+
+std::string counted(std::size_t number, const std::string& what) { return std::to_string(number) + ' ' + what + (number == 1 ? "" : "s"); }
+
+// Says what is wrong, and how much of it; 0 when there is nothing but warnings.
+int report(const Problems& problems, const Settings& settings, bool as_json) {
+  const auto errors = static_cast<std::size_t>(
+      std::count_if(problems.begin(), problems.end(), [](const Problem& one) { return one.severity == Severity::kError; }));
+  const std::size_t warnings = problems.size() - errors;
+  if (as_json) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const Problem& problem : problems) {
+      out.push_back({{"severity", problem.severity == Severity::kError ? "error" : "warning"},
+                     {"file", problem.where.file},
+                     {"line", problem.where.line},
+                     {"column", problem.where.column},
+                     {"text", problem.text},
+                     {"hint", problem.hint}});
+    }
+    std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
+    return errors == 0 ? 0 : 1;
+  }
+  for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
+  const std::string warned = warnings == 0 ? "" : ", " + counted(warnings, "warning");
+  if (errors > 0) return fail(counted(errors, "problem") + warned);
+  std::size_t steps = 0;
+  for (const PluginSettings& plugin : settings.plugins) steps += plugin.steps.size();
+  std::cout << "no problems" << warned << ": " << counted(settings.plugins.size(), "plugin") << ", " << counted(steps, "step") << '\n';
+  return 0;
 }
 
 }  // namespace
@@ -77,21 +107,10 @@ int check(const std::string& option, bool as_json) {
   if (!home) return fail(home.error().text);
   Problems problems;
   const Settings settings = load_settings(*home, problems);
-  for (const Problems& more : {settings.rule_problems, settings.target_problems}) problems.insert(problems.end(), more.begin(), more.end());
-  if (as_json) {
-    nlohmann::json out = nlohmann::json::array();
-    for (const Problem& problem : problems) {
-      out.push_back({{"file", problem.where.file}, {"line", problem.where.line}, {"column", problem.where.column}, {"text", problem.text}, {"hint", problem.hint}});
-    }
-    std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
-    return problems.empty() ? 0 : 1;
+  for (const Problems& more : {settings.rule_problems, settings.target_problems, settings.warnings}) {
+    problems.insert(problems.end(), more.begin(), more.end());
   }
-  for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
-  if (!problems.empty()) return fail(std::to_string(problems.size()) + (problems.size() == 1 ? " problem" : " problems"));
-  std::size_t steps = 0;
-  for (const PluginSettings& plugin : settings.plugins) steps += plugin.steps.size();
-  std::cout << "no problems: " << settings.plugins.size() << " plugins, " << steps << " steps\n";
-  return 0;
+  return report(problems, settings, as_json);
 }
 
 }  // namespace mfdata::tools

@@ -107,7 +107,8 @@ void ConfigValue::put(const std::string& key, ConfigValue value) {
 }
 
 std::string Problem::spell() const {
-  std::string out = where.file.empty() ? text : where.spell() + ": " + text;
+  const std::string what = (severity == Severity::kWarning ? "warning: " : "") + text;
+  std::string out = where.file.empty() ? what : where.spell() + ": " + what;
   if (!hint.empty()) out += " (" + hint + ')';
   if (!where.text.empty()) out += "\n    " + where.text;
   return out;

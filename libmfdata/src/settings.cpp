@@ -256,6 +256,10 @@ void resolve_directories(Settings& settings, const Home& home, Problems& problem
 
 }  // namespace
 
+void Settings::warn(const Location& where, std::string text, std::string hint) {
+  warnings.push_back({where, std::move(text), std::move(hint), Severity::kWarning});
+}
+
 const PluginSettings* Settings::find_plugin(const std::string& name) const {
   for (const PluginSettings& plugin : plugins) {
     if (plugin.name == name) return &plugin;

@@ -28,7 +28,11 @@ void check_rule_targets(Settings& settings) {
     std::erase_if(plugin.rules, [&](const SwitchRule& rule) {
       for (const std::string& target : rule.targets) {
         const std::string step = step_of_target(target);
-        if (settings.find_step(step)) continue;
+        const StepSettings* there = settings.find_step(step);
+        if (there && there->numprocesses == 0) {
+          settings.warn(rule.where, "[[switch_rules]]: " + step + " has numprocesses = 0: what this rule gives it waits there, untreated");
+        }
+        if (there) continue;
         const auto near = near_miss(step, known);
         add(settings.target_problems, rule.where, "[[switch_rules]]: there is no step \"" + step + '"', near ? "did you mean \"" + *near + "\"?" : "");
       }

@@ -63,6 +63,7 @@ class Commands(Case):
         self.assertIn('did you mean "durability"?', text)
         self.assertIn("archive.toml:2:", text)
         problems = json.loads(home.run(MFDATA, "check", "--json", check=False).stdout)
+        self.assertEqual({p["severity"] for p in problems}, {"error"})
         self.assertEqual([p["line"] for p in problems if p["file"].endswith("mfdata.toml")][0], 3)
         home.override("archive", '[custom]\ndest_dri = "/x"\n')
         self.assertIn('did you mean "dest_dir"?', self.refused(home, MFDATA, "check"))

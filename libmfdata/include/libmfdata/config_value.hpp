@@ -59,11 +59,16 @@ class ConfigValue {
   std::variant<Table, Array, std::string, std::int64_t, double, bool> data_ = Table();
 };
 
-// One thing that is wrong in a configuration: "file:line:column: text", the line, and a hint.
+// An error keeps the configuration from being used. A warning does not: what is written has an effect, but hardly the one that
+// its author expects.
+enum class Severity { kError, kWarning };
+
+// One thing that is wrong in a configuration: "file:line:column: text", the line, and a hint; "warning: " before the text of one.
 struct Problem {
   Location where;
   std::string text;
   std::string hint;
+  Severity severity = Severity::kError;
 
   std::string spell() const;
 };

@@ -125,6 +125,10 @@ struct Settings {
   // With these everything else is good to use.
   Problems rule_problems;    // of switch rules
   Problems target_problems;  // of keys of plugins that name steps that are not there: files fail there
+  Problems warnings;         // of what works, but hardly as it was meant; each has Severity::kWarning
+
+  // A warning: `where` may be empty when no file says it.
+  void warn(const Location& where, std::string text, std::string hint = "");
 
   const PluginSettings* find_plugin(const std::string& name) const;
   const StepSettings* find_step(const std::string& slashed) const;  // "plugin/step"
