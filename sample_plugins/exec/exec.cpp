@@ -50,8 +50,9 @@ class Exec : public sdk::Step {
         dest_dir_(context.text("dest_dir", "")),
         timeout_s_(context.real("command_timeout", 0)),
         start_timeout_s_(context.real("start_timeout", 30)) {
-    command_.arguments = context.texts("command");
-    command_.environment = context.texts("environment");
+    // The program starts before there is a file: it reads the path of each from its requests.
+    command_.arguments = sdk::CommandTemplate("command", context.texts("command"), {}).plain();
+    command_.environment = sdk::CommandTemplate("environment", context.texts("environment"), {}).plain();
     command_.max_output = kMaxLine;
     if (command_.arguments.empty()) throw sdk::Error(MFDATA_E_ARG, "write command = [\"program\", \"argument\", ..]");
     start(context);  // a program that cannot run stops the step, not its files

@@ -1,7 +1,7 @@
 // fork: runs a command on each file. Its exit status decides; its standard error goes to the log and to the trash.
 //
 // The command runs in the scratch directory of the call (also in MFDATA_SCRATCH_DIR). {PATH} is the file, which it may only
-// read; the placeholders of names ({ORIGINAL_BASENAME} ...) are known too. It prints "FILEPATH: PATH" for each file that it
+// read; the placeholders of names ({ORIGINAL_BASENAME} ...) are known too, any other {WORD} is refused at the start. It prints "FILEPATH: PATH" for each file that it
 // made: they go to dest_dir, with the tags of the input.
 #include <mfdata/command.hpp>
 #include <mfdata/naming.hpp>
@@ -16,74 +16,67 @@ namespace {
 
 constexpr std::string_view kMark = "FILEPATH:";
 
-// What {WORD} stands for; nothing: no placeholder.
-std::optional<std::string> value_of(const std::string& word, const sdk::File& file) {
-  return word == "PATH" ? file.path() : sdk::placeholder(word, file);
+const std::vector<std::string>& known_words() {
+  static const std::vector<std::string> all = [] {
+    std::vector<std::string> known = {"PATH"};
+    known.insert(known.end(), sdk::placeholders().begin(), sdk::placeholders().end());
+    return known;
+  }();
+  return all;
 }
 
-// The word of "{WORD}" at this place; empty: there is none.
-std::string word_at(const std::string& text, std::size_t at) {
-  const std::size_t close = text[at] == '{' ? text.find('}', at) : std::string::npos;
-  const std::string word = close == std::string::npos ? "" : text.substr(at + 1, close - at - 1);
-  static const std::vector<std::string> kWords = {"PATH", "ORIGINAL_BASENAME", "ORIGINAL_DIRNAME", "ORIGINAL_UID", "STEP_COUNTER", "RANDOM_ID"};
-  return std::find(kWords.begin(), kWords.end(), word) == kWords.end() ? "" : word;
-}
-
-std::string filled(const std::string& text, const sdk::File& file) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size();) {
-    const std::string word = word_at(text, i);
-    out += word.empty() ? std::string(1, text[i]) : value_of(word, file).value_or("");
-    i += word.empty() ? 1 : word.size() + 2;
-  }
-  return out;
+std::string value_of(const std::string& word, const sdk::File& file) {
+  return word == "PATH" ? file.path() : sdk::placeholder(word, file).value_or("");
 }
 
 // A line for the shell in which the placeholders are its parameters $1, $2 ..: it never reads a value as a command. Inside of
 // $( ), of backquotes and of what follows << other quotes count than outside: no placeholder may stand behind their beginning.
-struct ShellLine {
+class ShellLine {
+ public:
   std::string script;
   std::vector<std::string> words;  // what the parameters stand for
 
   explicit ShellLine(const std::string& line) {
-    char quote = 0;
-    bool nested = false, comment = false;
-    for (std::size_t i = 0; i < line.size();) {
-      nested = nested || (quote != '\'' && (line[i] == '`' || line.compare(i, 2, "$(") == 0 || line.compare(i, 2, "<<") == 0));
-      comment = line[i] != '\n' && (comment || (quote == 0 && line[i] == '#' && (i == 0 || std::isspace(static_cast<unsigned char>(line[i - 1])))));
-      if (comment) {
-        script += line[i++];
-        continue;
+    const sdk::Template text("command_template", line, known_words(), sdk::Template::Kind::kShell);
+    for (const sdk::Template::Piece& piece : text.pieces()) {
+      if (comment_ && piece.is_placeholder) {
+        script += '{' + piece.text + '}';
+      } else if (piece.is_placeholder) {
+        parameter(piece.text);
+      } else {
+        literal(piece.text);
       }
-      const std::string word = i > 0 && line[i - 1] == '$' ? "" : word_at(line, i);  // ${PATH} is the shell's own
-      if (word.empty()) {
-        i += literal(line, i, quote);
-        continue;
-      }
-      if (nested) throw sdk::Error(MFDATA_E_ARG, "command_template: {" + word + "} stands behind a $(, a ` or a <<, where its quotes would not hold: keep it in a variable before, f={" + word + "}; and write \"$f\" there");
-      if (quote == '\'') throw sdk::Error(MFDATA_E_ARG, "command_template: {" + word + "} stands between single quotes, where the shell takes it as it is: leave them away");
-      words.push_back(word);
-      const std::string parameter = "${" + std::to_string(words.size()) + '}';
-      script += quote == '"' ? parameter : '"' + parameter + '"';
-      i += word.size() + 2;
     }
   }
 
  private:
-  // Takes over what is no placeholder, and notices quotes; how much it took.
-  std::size_t literal(const std::string& line, std::size_t at, char& quote) {
-    const char c = line[at];
-    const std::size_t length = c == '\\' && quote != '\'' && at + 1 < line.size() ? 2 : 1;
-    if (length == 1 && (c == '\'' || c == '"')) {
-      if (quote == 0) {
-        quote = c;
-      } else if (quote == c) {
-        quote = 0;
+  // Takes over what is no placeholder, and notices quotes.
+  void literal(const std::string& text) {
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const char c = text[i];
+      const bool word_begins = script.empty() || std::isspace(static_cast<unsigned char>(script.back()));
+      nested_ = nested_ || (!comment_ && quote_ != '\'' && (c == '`' || text.compare(i, 2, "$(") == 0 || text.compare(i, 2, "<<") == 0));
+      comment_ = c != '\n' && (comment_ || (quote_ == 0 && c == '#' && word_begins));
+      script += c;
+      if (comment_) continue;
+      if (c == '\\' && quote_ != '\'' && i + 1 < text.size()) {
+        script += text[++i];
+      } else if (c == '\'' || c == '"') {
+        quote_ = quote_ == 0 ? c : quote_ == c ? 0 : quote_;
       }
     }
-    script += line.substr(at, length);
-    return length;
   }
+
+  void parameter(const std::string& word) {
+    if (nested_) throw sdk::Error(MFDATA_E_ARG, "command_template: {" + word + "} stands behind a $(, a ` or a <<, where its quotes would not hold: keep it in a variable before, f={" + word + "}; and write \"$f\" there");
+    if (quote_ == '\'') throw sdk::Error(MFDATA_E_ARG, "command_template: {" + word + "} stands between single quotes, where the shell takes it as it is: leave them away");
+    words.push_back(word);
+    const std::string parameter = "${" + std::to_string(words.size()) + '}';
+    script += quote_ == '"' ? parameter : '"' + parameter + '"';
+  }
+
+  char quote_ = 0;
+  bool nested_ = false, comment_ = false;
 };
 
 std::vector<std::string> paths_in(const std::string& output) {
@@ -106,7 +99,7 @@ class Fork : public sdk::Step {
  public:
   explicit Fork(const sdk::Context& context)
       : Step(context),
-        arguments_(context.texts("command")),
+        arguments_("command", context.texts("command"), known_words()),
         line_(context.text("command_template", "")),
         timeout_s_(context.real("command_timeout", 0)),
         returns_paths_(context.flag("command_returning_path", true)),
@@ -121,10 +114,10 @@ class Fork : public sdk::Step {
     command.environment = {"MFDATA_SCRATCH_DIR=" + command.directory};
     command.deadline_ns = sdk::command_deadline(file.context(), timeout_s_);
     if (line_.script.empty()) {
-      for (const std::string& argument : arguments_) command.arguments.push_back(filled(argument, file));
+      command.arguments = arguments_.filled([&](const std::string& word) { return value_of(word, file); });
     } else {
       command.arguments = {"/bin/sh", "-c", line_.script, "sh"};
-      for (const std::string& word : line_.words) command.arguments.push_back(value_of(word, file).value_or(""));
+      for (const std::string& word : line_.words) command.arguments.push_back(value_of(word, file));
     }
     const sdk::CommandResult result = sdk::run(command);
     if (!result.errors.empty()) file.context().warning("the command says: " + result.errors);
@@ -163,7 +156,7 @@ class Fork : public sdk::Step {
     return copy;
   }
 
-  std::vector<std::string> arguments_;
+  sdk::CommandTemplate arguments_;
   ShellLine line_;
   double timeout_s_;
   bool returns_paths_, anywhere_;

@@ -301,6 +301,12 @@ class Exec(Case):
         except OSError:
             return b""
 
+    def test_placeholder_of_a_file_in_a_program_that_stays_is_refused(self):
+        for custom, key in (('command = ["cat", "{PATH}"]', "command"), ('command = ["cat"]\nenvironment = ["FILE={PATH}"]', "environment")):
+            home = self.home("exec", "archive", settings=SETTINGS, overrides={"exec": f"[custom]\n{custom}\n"}).start()
+            wait_for(lambda: key + ": there is no placeholder {PATH} (there is none of a file here" in home.step_status("exec/main").get("failure", ""), key)
+            home.stop()
+
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, Case, content, context_of, main, parse_tags_file, wait_for
+from harness import BUILD, MFDATA, Case, content, context_of, main, parse_tags_file, wait_for
 
 GATHER = BUILD / "tests/plugins/gather"
 NAME = "first.core.original_basename"
@@ -63,12 +63,32 @@ class Move(Case):
 
     def test_every_placeholder_and_strftime_of_local_time(self):
         year = time.strftime("%Y")
-        _, path = self.moved('dest_basename = "{ORIGINAL_BASENAME}|{ORIGINAL_DIRNAME}|{STEP_COUNTER}|{ORIGINAL_UID}|{RANDOM_ID}|%Y|{UNKNOWN}|%%"\ndrop_tags = 0')
+        _, path = self.moved('dest_basename = "{ORIGINAL_BASENAME}|{ORIGINAL_DIRNAME}|{STEP_COUNTER}|{ORIGINAL_UID}|{RANDOM_ID}|%Y|{{UNKNOWN}}|%%"\ndrop_tags = 0')
         uid = attribute(path)[1]["first.core.original_uid"].decode()
         parts = os.path.basename(path).split("|")
         self.assertEqual(parts[:4] + parts[6:], ["a.txt", "incoming", "0", uid, "{UNKNOWN}", "%"])
         self.assertRegex(parts[4], "^[0-9a-f]{32}$")
         self.assertIn(parts[5], (year, time.strftime("%Y")))
+
+    def test_unknown_word_in_a_name_stops_the_step_and_its_files_wait(self):
+        for custom, words in (('dest_basename = "%Y-{ORIGINAL_NAME}"', "dest_basename: there is no placeholder {ORIGINAL_NAME}, did you mean {ORIGINAL_BASENAME}?"),
+                              ('dest_basename = "{ORIGINAL_BASENAME"', '"{ORIGINAL_BASENAME" is not closed'),
+                              ('dest_basename = "%Q-{ORIGINAL_UID}"', 'strftime(3) does not know "%Q"'),
+                              ('dest_dir = "{home}/out/{ORIGINAL_DIRNAME}"', "{ORIGINAL_DIRNAME}")):
+            with self.subTest(custom):
+                out = '' if "dest_dir" in custom else 'dest_dir = "{home}/out"\n'
+                home = self.home("move", settings=entry("move/main"), overrides={"move": f"[custom]\n{out}{custom}\n"})
+                os.makedirs(home.root / "out")
+                home.start()
+                for name in "abc":
+                    home.drop(name, name.encode())
+                wait_for(lambda: words in home.step_status("move/main").get("failure", ""), words)
+                self.assertEqual((home.files(home.root / "out"), home.trash("move/main")), ([], []))
+                home.override("move", '[custom]\ndest_dir = "{home}/out"\ndest_basename = "{ORIGINAL_BASENAME}"\n')
+                home.run(MFDATA, "reload")
+                wait_for(lambda: len(home.files(home.root / "out")) == 3, "the files that waited")
+                self.assertEqual([content(path) for path in home.files(home.root / "out")], [b"a", b"b", b"c"])
+                home.stop()
 
     def test_name_is_taken_as_it_is_in_a_template(self):
         day = time.strftime("%d")

@@ -102,6 +102,35 @@ class Fork(Case):
         home = self.fork_home("command_template = \"echo '{PATH}'\"")
         wait_for(lambda: "single quotes" in home.step_status("fork/main").get("failure", ""), "the problem in the status")
 
+    def test_unknown_placeholder_in_a_command_stops_the_step_and_its_files_wait(self):
+        for custom, key in (('command = ["touch", "x_{PAHT}"]', "command"), ('command_template = "touch x_{PAHT}"', "command_template")):
+            with self.subTest(custom):
+                home = self.fork_home(custom)
+                home.drop("f", b"content")
+                words = key + ": there is no placeholder {PAHT}, did you mean {PATH}?"
+                wait_for(lambda: words in home.step_status("fork/main").get("failure", ""), words)
+                self.assertEqual(home.status()["files_done"], 0)
+                home.override("fork", '[custom]\ndest_dir = "archive/main"\n' + self.script('cp "$1" out; echo FILEPATH: out') + "\n")
+                home.run(MFDATA, "reload")
+                [path] = wait_for(home.files, "the file that waited")
+                self.assertEqual(content(path), b"content")
+                home.stop()
+
+    def test_braces_of_the_program_itself_reach_it(self):
+        for custom in ('command = ["awk", "{{print}}", "{PATH}"]', 'command = ["awk", "{ print }", "{PATH}"]', 'command_template = "awk \'{{print}}\' {PATH}"',
+                       'command = ["sh", "-c", "f=$1; cat \\"${f}\\"", "sh", "{PATH}"]'):
+            with self.subTest(custom):
+                home = self.fork_home("", start=False)
+                script = home.root / "run.sh"
+                script.write_text('#!/bin/sh\n"$@" > out && echo FILEPATH: out\n')
+                script.chmod(0o755)
+                wrapped = custom.replace('command = [', f'command = ["{script}", ').replace('command_template = "', f'command_template = "{script} ')
+                home.override("fork", f'[custom]\ndest_dir = "archive/main"\n{wrapped}\n')
+                home.start().drop("f", b"content\n")
+                [path] = wait_for(home.files, "what the program wrote")
+                self.assertEqual(content(path), b"content\n")
+                home.stop()
+
     def assert_only_text(self, home):
         evil = "a'; touch pwned; echo '$(touch pwned)`touch pwned` \"x\" \\ {PATH} ü\n* ;"
         home.drop(evil, b"content")

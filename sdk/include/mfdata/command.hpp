@@ -1,8 +1,9 @@
 // mfdata/command.hpp - runs a command for a file: an argument vector without a shell, its own process group, bounded in
-// time and in what it may write. Header-only; for plugins in C++20.
+// time and in what it may write; and the texts of one, with placeholders. Header-only; for plugins in C++20.
 #pragma once
 
 #include <fcntl.h>
+#include <mfdata/naming.hpp>
 #include <mfdata/plugin.hpp>
 #include <poll.h>
 #include <signal.h>
@@ -22,6 +23,29 @@ struct Command {
   std::int64_t deadline_ns = 0;        // CLOCK_MONOTONIC at which it is told to stop (SIGTERM), and killed 2 s later; 0: none
   std::size_t max_output = 1 << 20;    // bytes of stdout that are kept; more is an error
   std::size_t max_errors = 4096;       // the last bytes of stderr that are kept
+};
+
+// The texts of a key like `command`, each a Template: made when the plugin starts, filled for each file. Throws Error for a
+// placeholder that is not among `known`.
+class CommandTemplate {
+ public:
+  CommandTemplate(const std::string& key, const std::vector<std::string>& texts, const std::vector<std::string>& known) {
+    for (const std::string& text : texts) texts_.emplace_back(key, text, known, Template::Kind::kCommand);
+  }
+  bool empty() const { return texts_.empty(); }
+  template <class ValueOf>
+  std::vector<std::string> filled(ValueOf&& value_of) const {
+    std::vector<std::string> all;
+    for (const Template& text : texts_) all.push_back(text.filled(value_of));
+    return all;
+  }
+  // Of a command without a file.
+  std::vector<std::string> plain() const {
+    return filled([](const std::string&) { return std::string(); });
+  }
+
+ private:
+  std::vector<Template> texts_;
 };
 
 namespace detail {
