@@ -1,14 +1,16 @@
 // The commands of `mfdata`, each a function of its options; the command line itself is mfdata.cpp's. They return the
-// exit code: 0 done, 1 failed or problems found. Errors go to stderr in one line each.
+// exit code: 0 done, 1 failed or problems found, 2 wrong usage. Errors go to stderr in one line each.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace mfdata::tools {
 
-int fail(const std::string& text);  // "<program>: text", 1
+int fail(const std::string& text);    // "<program>: text", 1
+int misuse(const std::string& text);  // the same, 2: what was asked for makes no sense, whatever the home holds
 
 int init(const std::string& directory, const std::string& plugins);
 int check(const std::string& home, bool as_json);
@@ -38,7 +40,7 @@ struct TrashOptions {
   std::vector<std::string> uids;
   std::string step;    // plugin/step
   std::string reason;  // "failed", "crashed" ...
-  std::string older;   // a time: since they came into trash
+  std::optional<double> older_s;  // since they came into trash
   std::string name;    // a shell pattern of the original name
   bool all = false;
 };
@@ -51,7 +53,7 @@ int purge_trash(const std::string& home, const TrashOptions& options);
 struct QueueOptions {
   std::string step;                // plugin/step; empty (list only): all of them
   std::vector<std::string> names;  // as they stand there, or uids
-  std::string older;               // a time: since they came there
+  std::optional<double> older_s;   // since they came there
   std::string target;              // plugin/step, of move
   std::size_t limit = 1000;        // of list; 0: none
   bool all = false;
@@ -76,7 +78,7 @@ int explain(const std::string& home, const ExplainOptions& options, bool as_json
 struct GenerateOptions {
   std::string directory;
   std::uint64_t count = 1;
-  std::string size = "4KiB";
+  std::uint64_t size = 4096;
   double rate = 0;  // files a second; 0: as fast as it goes
 };
 int generate(const GenerateOptions& options);

@@ -108,7 +108,7 @@ int inject(const std::string& option, const InjectOptions& options) {
   if (!problems.empty()) return 1;
   auto tags = parse_assignments(options.tags);
   if (!tags) return fail(tags.error().text);
-  if (!options.tags.empty() && options.step.empty()) return fail("tags do not survive a watched directory: use --tag with --step PLUGIN/STEP");
+  if (!options.tags.empty() && options.step.empty()) return misuse("tags do not survive a watched directory: use --tag with --step PLUGIN/STEP");
   if (!options.step.empty() && !settings.find_step(options.step)) return fail("there is no step \"" + options.step + "\": see mfdata status");
   auto spool = Spool::open(settings.general.data_dir, settings.general.durability);
   if (!spool) return fail(spool.error().text);
@@ -129,12 +129,10 @@ int inject(const std::string& option, const InjectOptions& options) {
 }
 
 int generate(const GenerateOptions& options) {
-  const auto size = size_bytes(ConfigValue(options.size));
-  if (!size) return fail("--size is bytes or \"4KiB\", \"10MB\", not \"" + options.size + '"');
   auto disk = Disk::open(options.directory);
   if (!disk) return fail(disk.error().text);
   std::mt19937_64 engine(std::random_device{}());
-  std::string block(std::min<std::uint64_t>(*size, 1 << 20), '\0');
+  std::string block(std::min<std::uint64_t>(options.size, 1 << 20), '\0');
   timespec start;
   ::clock_gettime(CLOCK_MONOTONIC, &start);
   for (std::uint64_t i = 0; i < options.count; ++i) {
@@ -146,7 +144,7 @@ int generate(const GenerateOptions& options) {
     const std::string name = "generated-" + fresh_uid();
     auto file = disk->create('.' + name);
     if (!file) return fail(file.error().text);
-    for (std::uint64_t left = *size; left > 0;) {
+    for (std::uint64_t left = options.size; left > 0;) {
       std::generate(block.begin(), block.end(), [&] { return static_cast<char>(engine()); });
       const std::uint64_t part = std::min<std::uint64_t>(left, block.size());
       if (auto written = write_all(file->get(), {block.data(), part}, name); !written) {

@@ -74,10 +74,15 @@ int fail(const std::string& text) {
   return 1;
 }
 
+int misuse(const std::string& text) {
+  (void)fail(text);
+  return 2;
+}
+
 int init(const std::string& directory, const std::string& plugins) {
   ::umask(077);
   const std::vector<std::string> names = split(plugins);
-  if (names.empty()) return fail("name the plugins to install, the first one gets the files: --plugins archive");
+  if (names.empty()) return misuse("name the plugins to install, the first one gets the files: --plugins archive");
   boost::system::error_code code;
   if (const fs::path there = fs::canonical(directory, code); !code) {
     if (auto owner = become_owner(Home{there}); !owner) return fail(owner.error().text);

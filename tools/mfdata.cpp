@@ -1,7 +1,7 @@
 // mfdata: the operator's command. Only the command line is here; the commands are in the files beside.
-#include <CLI/CLI.hpp>
 #include <functional>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 
 using namespace mfdata::tools;
@@ -29,10 +29,10 @@ int main(int argc, char** argv) {
 
   double timeout = 60;
   auto* stop_command = app.add_subcommand("stop", "stops the loader after the files in hand, and waits for it");
-  stop_command->add_option("--timeout", timeout, "seconds to wait (default 60)");
+  add_seconds(*stop_command, "--timeout", timeout, "how long to wait (default 60)");
   stop_command->callback([&] { run = [&] { return stop(home, timeout); }; });
   auto* reload_command = app.add_subcommand("reload", "has the loader take up a changed configuration while files flow; a wrong one changes nothing");
-  reload_command->add_option("--timeout", timeout, "seconds to wait (default 60)");
+  add_seconds(*reload_command, "--timeout", timeout, "how long to wait (default 60)");
   reload_command->callback([&] { run = [&] { return reload(home, timeout); }; });
 
   InjectOptions injected;
@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
   inject_command->add_option("FILE", injected.files, "the files")->required();
   auto* incoming = inject_command->add_option("--incoming", injected.incoming, "into this watched directory (default: incoming)")->expected(0, 1);
   inject_command->add_option("--step", injected.step, "before this step, PLUGIN/STEP")->excludes(incoming);
-  inject_command->add_option("--tag", injected.tags, "a tag NAME=VALUE (with --step); may be repeated")->expected(1)->take_all();
+  inject_command->add_option("--tag", injected.tags, "a tag NAME=VALUE (with --step); may be repeated")->expected(1)->take_all()->check(assignment());
   inject_command->add_flag("--move", injected.move, "remove the source once it is injected");
   inject_command->add_flag("--random-basename", injected.random_basename, "under a random name");
   inject_command->add_flag("--wait", injected.wait, "wait until the loader has nothing left to do");
@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
     sub->add_option("--step", trashed.step, "only those of this step, PLUGIN/STEP");
     sub->add_option("--reason", trashed.reason, "only those with this reason: failed, crashed, unmatched, loop ...");
     sub->add_option("--name", trashed.name, "only those whose original name matches this shell pattern: '*.grib'");
-    sub->add_option("--older", trashed.older, "only those that are in trash for longer: 90, 10m, 7d");
+    add_seconds(*sub, "--older", trashed.older_s, "only those that are in trash for longer: 90, 10m, 7d");
     sub->callback([&, command] { run = command; });
     return sub;
   };
@@ -97,12 +97,12 @@ int main(int argc, char** argv) {
   };
   const auto choose_files = [&](CLI::App* sub, bool with_all) {
     sub->add_option("NAME", queued.names, "only these: their names there, or uids");
-    sub->add_option("--older", queued.older, "only those that wait there for longer: 90, 10m, 7d");
+    add_seconds(*sub, "--older", queued.older_s, "only those that wait there for longer: 90, 10m, 7d");
     if (with_all) sub->add_flag("--all", queued.all, "all of them");
   };
   auto* queue_list = queue_command("list", "lists them: original name, age, size, attempts", false, [&] { return list_queue(home, queued, as_json); });
   choose_files(queue_list, false);
-  queue_list->add_option("--limit", queued.limit, "at most so many; 0: all")->capture_default_str();
+  add_number<std::size_t>(*queue_list, "--limit", queued.limit, 0, 1'000'000'000, "at most so many; 0: all (default 1000)");
   auto* queue_show = queue_command("show", "prints all that is known of some, with their tags, as JSON", true, [&] { return show_queue(home, queued); });
   queue_show->add_option("NAME", queued.names, "their names there, or uids")->required();
   choose_files(queue_command("drop", "removes them for good", true, [&] { return drop_queue(home, queued); }), true);
@@ -121,22 +121,17 @@ int main(int argc, char** argv) {
   ExplainOptions explained;
   auto* explain_command = app.add_subcommand("explain", "shows what the routing rules make of a file: each rule, the value it sees, match or not, the targets");
   explain_command->add_option("FILE", explained.file, "a file with tags: in trash, before a step, in an archive; or any file")->required();
-  explain_command->add_option("--tag", explained.tags, "a tag NAME=VALUE beside those of the file; may be repeated")->expected(1)->take_all();
+  explain_command->add_option("--tag", explained.tags, "a tag NAME=VALUE beside those of the file; may be repeated")->expected(1)->take_all()->check(assignment());
   explain_command->add_flag("--matching", explained.matching_only, "leave out the rules that do not match");
   explain_command->callback([&] { run = [&] { return explain(home, explained, as_json); }; });
 
   GenerateOptions generated;
   auto* generate_command = app.add_subcommand("generate", "makes test files of random bytes, renamed into place");
   generate_command->add_option("DIR", generated.directory)->required();
-  generate_command->add_option("--count", generated.count, "how many (default 1)");
-  generate_command->add_option("--size", generated.size, "bytes, or 4KiB, 10MB (default 4KiB)");
-  generate_command->add_option("--rate", generated.rate, "files a second (default: as fast as it goes)");
+  add_number<std::uint64_t>(*generate_command, "--count", generated.count, 1, 1'000'000'000, "how many (default 1)");
+  add_bytes(*generate_command, "--size", generated.size, std::uint64_t{1} << 44, "of each: bytes, or 4KiB, 10MB (default 4KiB)");
+  add_real(*generate_command, "--rate", generated.rate, 0, 1e6, "files a second (default, and 0: as fast as possible)");
   generate_command->callback([&] { run = [&] { return generate(generated); }; });
 
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return run();
+  return run_command_line(app, argc, argv, [&] { return run(); });
 }

@@ -1,7 +1,7 @@
 // mfdata-plugin: the command of plugin authors and installers.
-#include <CLI/CLI.hpp>
 #include <functional>
 
+#include "command_line.hpp"
 #include "commands.hpp"
 #include "plugin_commands.hpp"
 
@@ -101,11 +101,11 @@ void add_author_commands(CLI::App& app, Options& options, Run& run) {
   trial->add_option("PLUGIN", options.run.plugin, "a folder, or NAME or NAME/STEP of the home with its configuration there")->required();
   trial->add_option("FILE", options.run.file, "the file; it is copied")->required();
   trial->add_option("--step", options.run.step, "which step, when there are several");
-  trial->add_option("--tag", options.run.tags, "NAME=VALUE, a tag that the file comes with")->allow_extra_args(false);
+  trial->add_option("--tag", options.run.tags, "NAME=VALUE, a tag that the file comes with")->allow_extra_args(false)->check(tools::assignment());
   trial->add_option("--set", options.run.custom, "a line of [custom] for this run: 'dest_dir = \"archive/main\"'")->allow_extra_args(false);
-  trial->add_option("--fail-call", options.run.fail_call, "let the host call of this number fail: 1, 2, ... (the log says how many there were)");
+  tools::add_number(*trial, "--fail-call", options.run.fail_call, 1u, 1'000'000'000u, "let the host call of this number fail: 1, 2, ... (the log says how many there were)");
   trial->add_flag("--cancelled", options.run.cancelled, "as if the host were stopping");
-  trial->add_option("--host-size", options.run.host_size,
+  tools::add_number(*trial, "--host-size", options.run.host_size, 1u, 65'536u,
                     "as on an older host, whose table ends after so many bytes: what is read behind them kills the worker");
   trial->add_flag("--keep", options.run.keep, "keep the home of this run, with its outputs");
   trial->callback([&] { run = [&] { return tools::run_step(options.home, options.run, options.as_json); }; });
@@ -163,10 +163,5 @@ int main(int argc, char** argv) {
   add_home_commands(app, options, run);
   add_file_commands(app, options, run);
   add_author_commands(app, options, run);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  }
-  return run();
+  return tools::run_command_line(app, argc, argv, run);
 }

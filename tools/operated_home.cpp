@@ -48,13 +48,6 @@ Result<Turn> take_turn(const Operated& at) {
   return Turn{std::move(*tools), std::move(*workers)};
 }
 
-Result<double> older_seconds(const std::string& option) {
-  if (option.empty()) return 0.0;
-  const auto seconds = duration_seconds(ConfigValue(option));
-  if (!seconds) return Error{Code::kBadData, 0, "--older takes a time like 90, 10m or 7d, not \"" + option + '"'};
-  return *seconds;
-}
-
 std::string dotted(std::string step) {
   if (const std::size_t slash = step.find('/'); slash != std::string::npos) step[slash] = '.';
   return step;

@@ -26,9 +26,6 @@ struct Turn {
 // loader's way.
 Result<Turn> take_turn(const Operated& at);
 
-// The seconds of an option --older; 0 when it is empty.
-Result<double> older_seconds(const std::string& option);
-
 std::string dotted(std::string step);   // of "plugin/step"
 std::string slashed(std::string step);  // of "plugin.step"
 

@@ -72,8 +72,6 @@ std::string dumped(const json& value) { return value.dump(2, ' ', false, json::e
 
 // Those that the options choose; an error for one that is not there.
 Result<std::vector<WaitingFile>> chosen(const Operated& at, const QueueOptions& options, bool changes) {
-  const auto older_s = older_seconds(options.older);
-  if (!older_s) return older_s.error();
   std::vector<WaitingFile> all;
   for (const std::string& step : options.step.empty() ? steps_on_disk(at.spool) : std::vector<std::string>{dotted(options.step)}) {
     auto files = waiting_files(at.spool, step);
@@ -88,7 +86,7 @@ Result<std::vector<WaitingFile>> chosen(const Operated& at, const QueueOptions& 
   std::erase_if(all, [&](const WaitingFile& file) {
     if (changes && !file.name && options.names.empty()) return true;  // perhaps somebody's unfinished upload: only by its name
     const bool named = options.names.empty() || std::any_of(options.names.begin(), options.names.end(), [&](const std::string& name) { return is(file, name); });
-    return !named || static_cast<double>(::time(nullptr) - file.since_s) < *older_s;
+    return !named || static_cast<double>(::time(nullptr) - file.since_s) < options.older_s.value_or(0);
   });
   return all;
 }
@@ -96,7 +94,7 @@ Result<std::vector<WaitingFile>> chosen(const Operated& at, const QueueOptions& 
 // Does it to each that is chosen; the exit code.
 template <class Deed>
 int for_each_chosen(const std::string& option, const QueueOptions& options, const char* done_word, Deed&& deed) {
-  if (!options.all && options.names.empty() && options.older.empty()) return fail("say which files: NAMES or UIDs, --older, or --all");
+  if (!options.all && options.names.empty() && !options.older_s) return misuse("say which files: NAMES or UIDs, --older, or --all");
   auto at = operate(option);
   if (!at) return fail(at.error().text);
   if (auto known = check_step(*at, options.step, false); !known) return fail(known.error().text);

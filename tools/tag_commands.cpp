@@ -55,7 +55,7 @@ int get_tag(const std::string& path, const std::string& name) {
 
 int set_tag(const std::string& path, const std::string& assignment) {
   const std::size_t equals = assignment.find('=');
-  if (equals == std::string::npos) return fail("a tag is written NAME=VALUE, not \"" + assignment + '"');
+  if (equals == std::string::npos) return misuse("a tag is written NAME=VALUE, not \"" + assignment + '"');
   return change(path, [&](TagSet& tags) { return tags.set(assignment.substr(0, equals), assignment.substr(equals + 1)); });
 }
 

@@ -34,8 +34,6 @@ double age_of(const json& note) {
 
 // What the options choose; an error for a uid that is not there.
 Result<std::vector<Entry>> chosen(const Spool& spool, const TrashOptions& options) {
-  const auto older_s = older_seconds(options.older);
-  if (!older_s) return older_s.error();
   auto files = trashed_files(spool);
   if (!files) return files.error();
   for (const std::string& uid : options.uids) {
@@ -51,7 +49,7 @@ Result<std::vector<Entry>> chosen(const Spool& spool, const TrashOptions& option
     if (!options.step.empty() && slashed(file.step) != options.step) continue;
     if (!options.reason.empty() && text_of(note, "reason") != options.reason) continue;
     if (!options.name.empty() && ::fnmatch(options.name.c_str(), text_of(note, "original_name").c_str(), 0) != 0) continue;
-    if (age_s < *older_s) continue;
+    if (age_s < options.older_s.value_or(0)) continue;
     note["path"] = spool.disk().absolute(file.path);
     entries.push_back({std::move(file), std::move(note), age_s});
   }
@@ -59,13 +57,13 @@ Result<std::vector<Entry>> chosen(const Spool& spool, const TrashOptions& option
 }
 
 bool chooses_something(const TrashOptions& options) {
-  return options.all || !options.uids.empty() || !options.step.empty() || !options.reason.empty() || !options.name.empty() || !options.older.empty();
+  return options.all || !options.uids.empty() || !options.step.empty() || !options.reason.empty() || !options.name.empty() || options.older_s;
 }
 
 // Does it to each that is chosen; the exit code.
 template <class Deed>
 int for_each_chosen(const std::string& home, const TrashOptions& options, const char* done_word, Deed&& deed) {
-  if (!chooses_something(options)) return fail("say which files: UIDs, --step, --reason, --name, --older, or --all");
+  if (!chooses_something(options)) return misuse("say which files: UIDs, --step, --reason, --name, --older, or --all");
   auto at = operate(home);
   if (!at) return fail(at.error().text);
   const auto turn = take_turn(*at);

@@ -1,7 +1,9 @@
 """The commands, as an operator uses them: what they do, print, and say of wrong input."""
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
@@ -23,7 +25,10 @@ class Commands(Case):
                         *([MFDATA_PLUGIN, c] for c in "list install remove".split())):
             self.assertIn("--help", home.run(*command, "--help").stdout)
         self.refused(home, MFDATA, code=2)
-        self.refused(home, MFDATA, "chekc", code=2)
+        self.assertIn('there is no command "chekc": did you mean "check"?', self.refused(home, MFDATA, "chekc", code=2))
+        self.assertIn('mfdata trash: there is no command "lsit": did you mean "list"?', self.refused(home, MFDATA, "trash", "lsit", code=2))
+        self.assertIn('there is no option "--timeuot": did you mean "--timeout"?', self.refused(home, MFDATA, "stop", "--timeuot", "3", code=2))
+        self.assertIn('did you mean "rollback"?', self.refused(home, MFDATA_PLUGIN, "rollbakc", code=2))
         self.refused(home, MFDATA, "inject", code=2)
         self.refused(home, MFDATA_PLUGIN, "install", code=2)
         self.assertIn("0.1.0", home.run(MFDATA, "--version").stdout)
@@ -120,7 +125,7 @@ class Commands(Case):
         self.assertIn("no step", self.refused(home, MFDATA, "inject", LOADER, "--step", "archive/man"))
         self.assertIn("cannot read", self.refused(home, MFDATA, "inject", "/no/such/file"))
         self.assertIn("not a regular file", self.refused(home, MFDATA, "inject", home.root))
-        self.assertIn("--step", self.refused(home, MFDATA, "inject", LOADER, "--tag", "a=b"))
+        self.assertIn("--step", self.refused(home, MFDATA, "inject", LOADER, "--tag", "a=b", code=2))
         self.assertIn("belongs to mfdata", self.refused(home, MFDATA, "inject", LOADER, "--step", "archive/main", "--tag", "latest.core.x=1"))
 
     def test_inject_before_a_step_of_a_stopped_home_waits_for_its_loader(self):
@@ -154,7 +159,33 @@ class Commands(Case):
         home.run(MFDATA, "generate", target, "--count", "5", "--size", "3KiB", "--rate", "1000")
         self.assertEqual([p.stat().st_size for p in target.iterdir()], [3072] * 5)
         self.assertEqual(len({p.read_bytes() for p in target.iterdir()}), 5)
-        self.assertIn("--size", self.refused(home, MFDATA, "generate", target, "--size", "big"))
+        self.assertIn("--size", self.refused(home, MFDATA, "generate", target, "--size", "big", code=2))
+
+    def every_command(self, program, *words):
+        """Each command with its help, also those below others."""
+        text = subprocess.run([program, *words, "--help"], capture_output=True, text=True, check=True).stdout
+        yield words, text
+        for name in re.findall(r"^  ([a-z]+)  ", text.partition("Subcommands:")[2], re.M):
+            yield from self.every_command(program, *words, name)
+
+    def test_every_number_of_every_command_has_its_range(self):
+        numbers = 0
+        for program in (MFDATA, MFDATA_PLUGIN, LOADER):
+            for words, text in self.every_command(program):
+                self.assertNotRegex(text, r" (U?INT|FLOAT)\b", f"{words}: a number without a range")
+                for option, kind, most in re.findall(r"^  (--[a-z-]+) (NUMBER|TIME|BYTES) \(\d+ to (\d+)[sd]?\)", text, re.M):
+                    for wrong in ("-1", "-0.5", "nan", "inf", "", "x", "5x", "1e300", "99999999999999999999", most + "0d" if kind == "TIME" else most + "0"):
+                        done = subprocess.run([program, *words, option + "=" + wrong], capture_output=True, text=True, timeout=60)
+                        self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), f"{words} {option}={wrong}: {done.stderr}")
+                        self.assertIn(f"{option}: ", done.stderr)
+                    numbers += 1
+        self.assertGreaterEqual(numbers, 14)
+
+    def test_generate_with_a_count_below_zero_ends_at_once_and_makes_nothing(self):
+        home = self.home("archive")
+        for wrong in (("--count", "-1"), ("--size", "-1"), ("--rate", "-1"), ("--count", "0")):
+            self.assertIn(wrong[0], self.refused(home, MFDATA, "generate", home.root / "log", *wrong, code=2))
+        self.assertEqual(os.listdir(home.root / "log"), [])
 
     def test_plugins_are_installed_listed_and_removed(self):
         home = self.home("archive")

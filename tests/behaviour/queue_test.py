@@ -108,10 +108,10 @@ class Queue(Case):
 
     def test_wrong_use_is_said(self):
         home = self.held_home(["a"])
-        for arguments, words, code in ((["list", "hold/main"], 'did you mean "held/main"?', 1), (["drop", "held/main"], "say which files", 1),
+        for arguments, words, code in ((["list", "hold/main"], 'did you mean "held/main"?', 1), (["drop", "held/main"], "say which files", 2),
                                        (["drop", "held/main", "nobody"], "no file nobody waits before held/main", 1),
                                        (["move", "held/main", "--all", "--to", "othr/main"], 'did you mean "other/main"?', 1),
-                                       (["move", "held/main", "--all"], "--to is required", 2), (["list", "--older", "soon"], "--older takes a time", 1),
+                                       (["move", "held/main", "--all"], "--to is required", 2), (["list", "--older", "soon"], "--older: takes a time", 2),
                                        (["drop"], "STEP is required", 2)):
             with self.subTest(arguments):
                 done = home.run(MFDATA, "queue", *arguments, check=False)
