@@ -1,7 +1,8 @@
 // fork: runs a command on each file. Its exit status decides; its standard error goes to the log and to the trash.
 //
-// The command runs in the scratch directory of the call (also in MFDATA_SCRATCH_DIR). {PATH} is the file, which it may only
-// read; the placeholders of names ({ORIGINAL_BASENAME} ...) are known too, any other {WORD} is refused at the start. It prints "FILEPATH: PATH" for each file that it
+// The command runs in the scratch directory of the call, which is its TMPDIR too (mktemp) and stands in MFDATA_SCRATCH_DIR.
+// {PATH} is the file, which it may only read; the placeholders of names ({ORIGINAL_BASENAME} ...) are known too, any other
+// {WORD} is refused at the start. It prints "FILEPATH: PATH" for each file that it
 // made: they go to dest_dir, with the tags of the input.
 #include <mfdata/command.hpp>
 #include <mfdata/naming.hpp>
@@ -111,7 +112,7 @@ class Fork : public sdk::Step {
   sdk::Result process(sdk::File& file) override {
     sdk::Command command;
     command.directory = file.context().scratch_dir();
-    command.environment = {"MFDATA_SCRATCH_DIR=" + command.directory};
+    command.environment = {"MFDATA_SCRATCH_DIR=" + command.directory, "TMPDIR=" + command.directory};
     command.deadline_ns = sdk::command_deadline(file.context(), timeout_s_);
     if (line_.script.empty()) {
       command.arguments = arguments_.filled([&](const std::string& word) { return value_of(word, file); });

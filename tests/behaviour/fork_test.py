@@ -38,6 +38,25 @@ class Fork(Case):
         home.wait_idle()
         self.assertEqual(home.left_over(), [])
 
+    def test_temporary_files_of_the_command_stand_in_its_scratch_directory_and_go_away_with_it(self):
+        home = self.fork_home(self.script('kept=$(mktemp) && mktemp && test "$TMPDIR" = "$MFDATA_SCRATCH_DIR" && cp "$1" "$kept" && env | grep -c ^TMPDIR= && echo "FILEPATH: $kept"'), start=False)
+        outside = home.root / "outside"
+        outside.mkdir()
+        home.environment["TMPDIR"] = str(outside)
+        home.start()
+        home.drop("f", b"content")
+        [path] = wait_for(home.files, "the file in the archive")
+        home.wait_idle()
+        self.assertEqual((content(path), home.left_over(), os.listdir(outside)), (b"content", [], []))
+
+    def test_a_variable_that_the_command_is_given_replaces_the_worker_s(self):
+        home = self.fork_home(self.script('test "$(env | grep -c ^TMPDIR=)" = 1'), start=False)
+        home.environment["TMPDIR"] = "/tmp"
+        home.start()
+        home.drop("f", b"content")
+        wait_for(lambda: home.status()["files_done"] == 1, "the file")
+        self.assertEqual(home.trash("fork/main"), [])
+
     def test_a_command_that_names_nothing_ends_the_file(self):
         home = self.fork_home(self.script("exit 0"))
         home.drop("f", b"x")

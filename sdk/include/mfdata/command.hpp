@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -19,7 +20,7 @@ namespace mfdata::sdk {
 struct Command {
   std::vector<std::string> arguments;  // the first one is the program: a path, or a name to be found in PATH
   std::string directory;               // where it runs; empty: as the worker
-  std::vector<std::string> environment;  // NAME=VALUE, beside the worker's
+  std::vector<std::string> environment;  // NAME=VALUE, beside the worker's, and instead of its own of that name
   std::int64_t deadline_ns = 0;        // CLOCK_MONOTONIC at which it is told to stop (SIGTERM), and killed 2 s later; 0: none
   std::size_t max_output = 1 << 20;    // bytes of stdout that are kept; more is an error
   std::size_t max_errors = 4096;       // the last bytes of stderr that are kept
@@ -175,7 +176,12 @@ class Group {
 inline pid_t spawn(const Command& command, const Pipe& out, const Pipe& err, int in = -1) {
   std::vector<char*> arguments, environment;
   for (const std::string& argument : command.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
-  for (char** variable = environ; *variable; ++variable) environment.push_back(*variable);
+  for (char** variable = environ; *variable; ++variable) {
+    const std::string_view name = std::string_view(*variable).substr(0, std::string_view(*variable).find('=') + 1);
+    const bool replaced = !name.empty() && std::any_of(command.environment.begin(), command.environment.end(),
+                                                       [&](const std::string& own) { return own.starts_with(name); });
+    if (!replaced) environment.push_back(*variable);
+  }
   for (const std::string& variable : command.environment) environment.push_back(const_cast<char*>(variable.c_str()));
   arguments.push_back(nullptr);
   environment.push_back(nullptr);
