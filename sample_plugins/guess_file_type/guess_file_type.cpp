@@ -1,6 +1,6 @@
 // guess_file_type: says by tags what a file is, for the rules of switch, and passes it on.
 //
-//   system_magic     what `file --brief` prints for it
+//   system_magic     what `file --brief` prints for its content; setuid, setgid and sticky bits are not told
 //   custom_magic     the same by a magic file of one's own
 //   magic_exception  why libmagic could not tell
 //   ascii_header     the printable characters among its first bytes
@@ -28,8 +28,9 @@ class Magic {
     throw sdk::Error(MFDATA_E_ARG, shown + ": " + error());
   }
 
-  // What the file is; nothing: see `error`.
-  const char* describe(const std::string& path) const { return ::magic_file(cookie_.get(), path.c_str()); }
+  // What the file is; nothing: see `error`. By its descriptor, since of a path libmagic tells the mode too, and "setgid gzip
+  // compressed data" is what no rule expects.
+  const char* describe(int content) const { return ::magic_descriptor(cookie_.get(), content); }
   std::string error() const {
     const char* text = ::magic_error(cookie_.get());
     return text ? text : "libmagic gives no reason";
@@ -37,6 +38,23 @@ class Magic {
 
  private:
   std::unique_ptr<magic_set, void (*)(magic_t)> cookie_;
+};
+
+[[noreturn]] static void cannot_read() { throw sdk::Error(MFDATA_E_IO, std::string("cannot read the file: ") + std::strerror(errno)); }
+
+// The file in hand, open for reading.
+class Descriptor {
+ public:
+  explicit Descriptor(const std::string& path) : file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_ < 0) cannot_read();
+  }
+  ~Descriptor() { ::close(file_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return file_; }
+
+ private:
+  int file_;
 };
 
 class GuessFileType : public sdk::Step {
@@ -57,32 +75,28 @@ class GuessFileType : public sdk::Step {
   }
 
   sdk::Result process(sdk::File& file) override {
-    const std::string path = file.path();
-    if (system_) tag_magic(file, path, *system_, "system_magic");
-    if (custom_) tag_magic(file, path, *custom_, "custom_magic");
-    tag_content(file, path);
+    const Descriptor content(file.path());
+    if (system_) tag_magic(file, content.get(), *system_, "system_magic");
+    if (custom_) tag_magic(file, content.get(), *custom_, "custom_magic");
+    tag_content(file, content.get());
     file.move_to(dest_dir_);
     return sdk::Result::ok();
   }
 
  private:
-  static void tag_magic(const sdk::File& file, const std::string& path, const Magic& magic, const char* tag) {
-    if (const char* text = magic.describe(path)) {
+  static void tag_magic(const sdk::File& file, int content, const Magic& magic, const char* tag) {
+    if (const char* text = magic.describe(content)) {
       file.set_hop_tag(tag, text);
     } else {
       file.set_hop_tag("magic_exception", magic.error());
     }
   }
 
-  void tag_content(const sdk::File& file, const std::string& path) {
-    const int content = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void tag_content(const sdk::File& file, int content) {
     std::string header(static_cast<std::size_t>(header_length_), '\0');
-    const ssize_t length = content < 0 ? -1 : ::read(content, header.data(), header.size());
+    const ssize_t length = ::pread(content, header.data(), header.size(), 0);
     struct stat status {};
-    const bool known = length >= 0 && ::fstat(content, &status) == 0;
-    const int error = errno;
-    if (content >= 0) ::close(content);
-    if (!known) throw sdk::Error(MFDATA_E_IO, std::string("cannot read the file: ") + std::strerror(error));
+    if (length < 0 || ::fstat(content, &status) != 0) cannot_read();
     header.resize(static_cast<std::size_t>(length));
     std::erase_if(header, [](char c) { return c < 32 || c > 126; });
     file.set_hop_tag("ascii_header", header);

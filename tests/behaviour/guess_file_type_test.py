@@ -59,6 +59,23 @@ class GuessFileType(Case):
             self.assertEqual(tags[name][PREFIX + "ascii_header"], bytes(c for c in data[:60] if 32 <= c <= 126), name)
             self.assertNotIn(PREFIX + "magic_exception", tags[name])
 
+    def test_words_are_those_of_the_content_whatever_the_mode_of_the_file_is(self):
+        files = {"gzip": gzip.compress(b"hello", mtime=0), "text": b"some text\n", "empty": b"", "png": png()}
+        home = self.home("guess_file_type", "archive", settings=SETTINGS, overrides={"guess_file_type": TO_ARCHIVE}).start()
+        expected = {}
+        for name, data in files.items():
+            for mode in (0o1644, 0o4644, 0o2755, 0o7777, 0o600):
+                temporary = home.incoming / f".{name}-{mode:o}.tmp"
+                temporary.write_bytes(data)
+                temporary.chmod(0o644)
+                expected[f"{name}-{mode:o}"] = said_by_file(temporary)
+                temporary.chmod(mode)
+                os.rename(temporary, home.incoming / f"{name}-{mode:o}")
+        wait_for(lambda: len(home.files()) == len(expected), "the files in the archive")
+        tags = [parse_tags_file(path + b".tags") for path in home.files()]
+        self.assertEqual({t["first.core.original_basename"].decode(): t[PREFIX + "system_magic"] for t in tags}, expected)
+        self.assertTrue(expected["gzip-2755"].startswith(b"gzip compressed data"))
+
     def test_file_of_200_megabytes_is_identified_and_its_content_not_touched(self):
         home = self.home("guess_file_type", "archive", settings=SETTINGS, overrides={"guess_file_type": TO_ARCHIVE}).start()
         temporary = home.incoming / ".big.tmp"
