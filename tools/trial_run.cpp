@@ -299,7 +299,7 @@ Result<json> predicate_trial(const std::string& home_option, const RunOptions& o
   worker.data_dir = trial->settings().general.data_dir;
   worker.predicate_timeout_s = kPredicateLimit_s;
   worker.trial = host;
-  worker.rules = {SwitchRule{{}, "switch", plugin.name, "plugin", "", pattern, {}}};
+  worker.rules = {SwitchRule{{}, "switch", {}, plugin.name, "plugin", "", pattern, {}}};
   worker.predicates = {{plugin.name, plugin.library, plugin.directory, resolved_custom(plugin, trial->settings(), home, "", problems)}};
   if (!problems.empty()) return Error{Code::kBadConfig, 0, problems.front().spell()};
   auto spool = trial->open_spool();

@@ -22,7 +22,7 @@ std::vector<std::string> references_to(const Settings& settings, const std::stri
     if (plugin.name == name) continue;
     look(plugin.custom);
     for (const StepSettings& step : plugin.steps) {
-      if (points_at(step.failure_target)) places.push_back(step.where.spell());
+      if (points_at(step.failure_target)) places.push_back(step.where_of("failure_policy_move_dest_dir").spell());
     }
     for (const SwitchRule& rule : plugin.rules) {
       if (rule.switch_plugin == name || std::any_of(rule.targets.begin(), rule.targets.end(), points_at)) places.push_back(rule.where.spell());

@@ -38,7 +38,6 @@ const std::vector<KeyRule> kMfdataRules = {
     {"log", "directory", T::kString, "{home}/log", "one file for the loader, one per step"},
     {"log", "rotate_size", T::kSize, "10MB", "a log file is renamed when it is larger", nullptr, 1000},
     {"log", "rotate_keep", T::kInteger, "5", "so many older log files are kept", nullptr, 0, 1000},
-    {"journal", "max_size", T::kSize, "1GB", "size of the journal of the files' ways"},
     {"metrics", "listen", T::kString, "127.0.0.1:9464", "address of /metrics and /healthz; empty: none"},
 };
 
@@ -80,11 +79,6 @@ const std::vector<KeyRule> kPluginRules = {
     {"listener.*", "rlimit_stack", T::kSize, "0", "as for steps"},
     {"listener.*", "rlimit_fsize", T::kSize, "0", "as for steps"},
     {"listener.*", "log_level", T::kString, "", "as [log] level, for this listener", "|debug|info|warning|error"},
-    {"daemon.*", "command", T::kArgv, nullptr, "program and arguments, kept running"},
-    {"timer.*", "command", T::kArgv, nullptr, "program and arguments"},
-    {"timer.*", "every", T::kDuration, "0", "how often it runs"},
-    {"timer.*", "at", T::kString, "", "the time of day it runs at, HH:MM"},
-    {"timer.*", "timeout", T::kDuration, "600", "it is killed after so long"},
     {"schema.*", "type", T::kString, "string", "type of the key of [custom]", "string|bool|integer|real|duration|size|strings|path|target|targets|any"},
     {"schema.*", "default", T::kAny, nullptr, "its default"},
     {"schema.*", "help", T::kString, "", "one line"},
@@ -93,6 +87,11 @@ const std::vector<KeyRule> kPluginRules = {
     {"schema.*", "choices", T::kStrings, "", "the values allowed"},
     {"schema.*", "secret", T::kBool, "false", "its value is never shown"},
 };
+
+// Sections that are planned: nothing reads them, so they would have no effect.
+bool is_planned(ConfigFile file, std::string_view name) {
+  return file == ConfigFile::kMfdata ? name == "journal" : name == "daemon" || name == "timer";
+}
 
 // Sections that hold keys of others: taken as they are here, checked by those who read them.
 bool is_free_section(ConfigFile file, std::string_view name) {
@@ -331,6 +330,8 @@ void check_rules(const ConfigValue& root, ConfigFile file, Problems& problems) {
       for (const auto& [member, keys] : section.table()) {
         check_section(keys, file, name + ".*", name + '.' + member, problems);
       }
+    } else if (is_planned(file, name)) {
+      add(problems, section.where(), '[' + name + "] is not supported yet", "leave it out");
     } else {
       add(problems, section.where(), "unknown section [" + name + ']', did_you_mean(name, top_names(file)));
     }

@@ -24,6 +24,17 @@ KeyRule rule_of(const std::string& key, const std::string& type) {
   return rule;
 }
 
+std::vector<std::string> keys_of_type(const ConfigValue& tree, const std::vector<std::string>& types) {
+  std::vector<std::string> all;
+  const ConfigValue* schema = tree.find("schema");
+  if (!schema) return all;
+  for (const auto& [key, keys] : schema->table()) {
+    const std::string type = SectionReader(ConfigFile::kPlugin, "schema.*", &keys).text("type");
+    if (std::find(types.begin(), types.end(), type) != types.end()) all.push_back(key);
+  }
+  return all;
+}
+
 }  // namespace
 
 void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& problems) {
@@ -52,15 +63,9 @@ void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& proble
   }
 }
 
-std::vector<std::string> target_keys(const ConfigValue& tree) {
-  std::vector<std::string> all;
-  const ConfigValue* schema = tree.find("schema");
-  if (!schema) return all;
-  for (const auto& [key, keys] : schema->table()) {
-    if (SectionReader(ConfigFile::kPlugin, "schema.*", &keys).text("type").starts_with("target")) all.push_back(key);
-  }
-  return all;
-}
+std::vector<std::string> target_keys(const ConfigValue& tree) { return keys_of_type(tree, {"target", "targets"}); }
+
+std::vector<std::string> path_keys(const ConfigValue& tree) { return keys_of_type(tree, {"path", "target", "targets"}); }
 
 void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problems) {
   std::vector<std::string> known;

@@ -14,6 +14,9 @@ void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& proble
 // Keys that name steps: type = "target" or "targets".
 std::vector<std::string> target_keys(const ConfigValue& tree);
 
+// Keys that are paths or name steps: what stands in their braces is the configuration's.
+std::vector<std::string> path_keys(const ConfigValue& tree);
+
 // A key that only an override has is a mistake: the plugin would never read it. `layers`: the plugin's own file first.
 void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problems);
 

@@ -4,12 +4,15 @@
 #include <boost/filesystem/operations.hpp>
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 
 #include "libmfdata/config_rules.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/toml_reader.hpp"
 #include "libmfdata/version.hpp"
 #include "custom_keys.hpp"
+#include "overrides.hpp"
+#include "placeholders.hpp"
 #include "settings_checks.hpp"
 
 namespace fs = boost::filesystem;
@@ -21,12 +24,27 @@ void add(Problems& problems, const Location& where, std::string text, std::strin
   problems.push_back({where, std::move(text), std::move(hint)});
 }
 
+// The place that an error about a file begins with, "FILE:LINE:COLUMN: ", as one.
+Problem located(const std::string& text, const std::string& file) {
+  Problem problem{{file, 0, 0, ""}, text, ""};
+  if (!text.starts_with(file + ':')) return Problem{{}, text, ""};
+  std::size_t at = file.size() + 1;
+  for (int* number : {&problem.where.line, &problem.where.column}) {
+    const auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), *number);
+    const auto behind = static_cast<std::size_t>(end - text.data());
+    if (error != std::errc() || behind >= text.size() || text[behind] != ':') break;
+    at = behind + 1;
+  }
+  problem.text = text.substr(std::min(text.find_first_not_of(' ', at), text.size()));
+  return problem;
+}
+
 // Reads one layer if it is there, checks it, and adds it to the stack.
 void read_layer(const fs::path& path, ConfigFile kind, bool required, std::vector<ConfigValue>& layers, Problems& problems) {
   auto value = read_toml(path.string());
   if (!value) {
     if (value.is(Code::kGone) && !required) return;
-    return add(problems, Location{}, value.error().text);
+    return problems.push_back(located(value.error().text, path.string()));
   }
   check_rules(*value, kind, problems);
   layers.push_back(std::move(*value));
@@ -49,30 +67,27 @@ Reserve reserve(const SectionReader& data, const char* key) {
   return {-1, size_bytes(value).value_or(0)};
 }
 
-// `{home}` in a setting of the loader itself.
-std::string with_home(std::string text, const Home& home) {
-  const std::size_t at = text.find("{home}");
-  if (at != std::string::npos) text.replace(at, 6, home.root.string());
-  return text;
-}
-
-GeneralSettings general_settings(const ConfigValue& tree, const std::string& config_name, const Home& home) {
+GeneralSettings general_settings(const ConfigValue& tree, const std::string& config_name, const Home& home, Problems& problems) {
   const auto section = [&](const char* name) { return SectionReader(ConfigFile::kMfdata, name, tree.find(name)); };
   const SectionReader data = section("data"), loader = section("loader"), log = section("log");
+  const auto path = [&](const SectionReader& reader, const char* key, const char* what) {
+    return substituted(reader.text(key), {{"home", home.root.string()}}, Braces::kPath, reader.where(key), what, problems);
+  };
   GeneralSettings general;
   general.config_name = config_name;
   general.require_signatures = section("mfdata").flag("require_signatures");
   general.postinstall_timeout_s = section("mfdata").seconds("postinstall_timeout");
-  general.data_dir = with_home(data.text("dir"), home);
+  general.data_dir = path(data, "dir", "[data] dir");
   if (!general.data_dir.starts_with('/')) general.data_dir = (home.root / general.data_dir).string();
   general.entry_step = data.text("entry_step");
   general.entry_where = data.where("entry_step");
   if (auto level = parse_durability(data.text("durability"))) general.durability = *level;
-  general.defaults = {"", readiness(data.text("ready")), data.strings("ignore")};
+  general.defaults = {{}, "", readiness(data.text("ready")), data.strings("ignore")};
   if (const ConfigValue* watch = data.raw("watch")) {
     for (const auto& [directory, keys] : watch->table()) {
       WatchSettings settings = general.defaults;
       settings.directory = directory;
+      settings.where = keys.where();
       const SectionReader reader(ConfigFile::kMfdata, "data.watch.*", &keys);
       if (reader.raw("ready")) settings.ready = readiness(reader.text("ready"));
       if (reader.raw("ignore")) settings.ignore = reader.strings("ignore");
@@ -91,17 +106,31 @@ GeneralSettings general_settings(const ConfigValue& tree, const std::string& con
   general.max_queued = static_cast<std::uint64_t>(loader.integer("max_queued"));
   general.log_level = log.text("level");
   general.log_json = log.text("format") == "json";
-  general.log_directory = with_home(log.text("directory"), home);
+  general.log_directory = path(log, "directory", "[log] directory");
   general.rotate_size = log.bytes("rotate_size");
   general.rotate_keep = static_cast<unsigned>(log.integer("rotate_keep"));
   general.metrics_listen = section("metrics").text("listen");
   return general;
 }
 
+// Where the keys of a step are written.
+std::vector<std::pair<std::string, Location>> places_of(const ConfigValue& keys) {
+  std::vector<std::pair<std::string, Location>> places;
+  for (const auto& [key, value] : keys.table()) {
+    places.emplace_back(key, value.where());
+    if (value.kind() != ConfigValue::Kind::kArray) continue;
+    for (std::size_t i = 0; i < value.array().size(); ++i) {
+      places.emplace_back(key + '[' + std::to_string(i) + ']', value.array()[i].where());
+    }
+  }
+  return places;
+}
+
 StepSettings step_settings(const std::string& plugin, const std::string& name, const ConfigValue& keys) {
   const SectionReader step(ConfigFile::kPlugin, "step.*", &keys);
   StepSettings settings;
   settings.where = keys.where();
+  settings.written = places_of(keys);
   settings.plugin = plugin;
   settings.name = name;
   settings.component = step.text("component").empty() ? name : step.text("component");
@@ -129,6 +158,8 @@ StepSettings step_settings(const std::string& plugin, const std::string& name, c
 StepSettings listener_settings(const std::string& plugin, const std::string& name, const ConfigValue& keys) {
   const SectionReader reader(ConfigFile::kPlugin, "listener.*", &keys);
   StepSettings settings;
+  settings.where = keys.where();
+  settings.written = places_of(keys);
   settings.kind = WorkerKind::kListener;
   settings.plugin = plugin;
   settings.name = name;
@@ -185,6 +216,7 @@ PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folde
   }
   plugin.rules = switch_rules(plugin.name, tree, plugin.rule_problems);
   plugin.target_keys = target_keys(tree);
+  plugin.path_keys = path_keys(tree);
   if (const ConfigValue* custom = tree.find("custom")) plugin.custom = *custom;
   apply_schema(tree, plugin.custom, problems);
   return plugin;
@@ -192,12 +224,10 @@ PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folde
 
 // "incoming/" and "./incoming" are "incoming"; the spool's own directories are nobody's entrance.
 std::string normalised(std::string directory, const std::string& data_dir) {
-  directory = fs::path(directory).lexically_normal().string();
+  directory = std::filesystem::path(directory).lexically_normal().string();  // Boost's of 1.74 keeps a "./" in front
   while (directory.size() > 1 && (directory.ends_with('/') || directory.ends_with("/."))) directory.resize(directory.rfind('/'));
   return directory.starts_with(data_dir + '/') ? directory.substr(data_dir.size() + 1) : directory;
 }
-
-using Names = std::vector<std::pair<std::string, std::string>>;
 
 // What {NAME} stands for in the values of a plugin; of a step (dotted) or, empty, of none.
 Names names_of(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step) {
@@ -209,46 +239,24 @@ Names names_of(const PluginSettings& plugin, const Settings& settings, const Hom
           {"step_dir", step.empty() ? data_dir : data_dir + '/' + layout::step_directory(step)}};
 }
 
-std::string substituted(const std::string& text, const Names& names, const Location& where, Problems& problems) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t close = text[i] == '{' ? text.find('}', i) : std::string::npos;
-    if (close == std::string::npos) {
-      out += text[i++];
-      continue;
-    }
-    const std::string word = text.substr(i + 1, close - i - 1);
-    const auto known = std::find_if(names.begin(), names.end(), [&](const auto& name) { return name.first == word; });
-    i = close + 1;
-    if (known != names.end()) {
-      out += known->second;
-    } else if (word.starts_with("file:")) {
-      auto content = small_file(word.substr(5));
-      if (!content) add(problems, where, "cannot read the secret of {" + word + '}');
-      if (content && content->ends_with('\n')) content->pop_back();
-      out += content.value_or("");
-    } else if (word.starts_with("env:")) {
-      const char* value = std::getenv(word.c_str() + 4);
-      if (!value) add(problems, where, "the environment has no variable for {" + word + '}');
-      out += value ? value : "";
-    } else {
-      out += '{' + word + '}';
-    }
-  }
-  return out;
-}
-
 void resolve_directories(Settings& settings, const Home& home, Problems& problems) {
   const Names general = {{"home", home.root.string()}, {"data_dir", settings.general.data_dir}};
   for (WatchSettings& watch : settings.general.watches) {
-    watch.directory = normalised(substituted(watch.directory, general, {}, problems), settings.general.data_dir);
+    const std::string what = "[data.watch]";
+    const std::string path = substituted(watch.directory, general, Braces::kPath, watch.where, what, problems);
+    watch.directory = normalised(path, settings.general.data_dir);
   }
   for (PluginSettings& plugin : settings.plugins) {
     for (StepSettings& step : plugin.steps) {
       const Names names = names_of(plugin, settings, home, step.dotted());
-      step.failure_target = substituted(step.failure_target, names, step.where, problems);
-      for (std::string& directory : step.watched_directories) {
-        directory = normalised(substituted(directory, names, step.where, problems), settings.general.data_dir);
+      const auto path = [&](const std::string& text, const std::string& place, const char* key) {
+        return substituted(text, names, Braces::kPath, step.where_of(place), step.slashed() + ": " + key, problems);
+      };
+      step.failure_target = path(step.failure_target, "failure_policy_move_dest_dir", "failure_policy_move_dest_dir");
+      for (std::size_t i = 0; i < step.watched_directories.size(); ++i) {
+        std::string& directory = step.watched_directories[i];
+        const std::string place = "watched_directories[" + std::to_string(i) + ']';
+        directory = normalised(path(directory, place, "watched_directories"), settings.general.data_dir);
       }
     }
   }
@@ -258,6 +266,15 @@ void resolve_directories(Settings& settings, const Home& home, Problems& problem
 
 void Settings::warn(const Location& where, std::string text, std::string hint) {
   warnings.push_back({where, std::move(text), std::move(hint), Severity::kWarning});
+}
+
+const Location& StepSettings::where_of(const std::string& key) const {
+  const auto at = std::find_if(written.begin(), written.end(), [&](const auto& one) { return one.first == key; });
+  return at == written.end() ? where : at->second;
+}
+
+bool StepSettings::has(const std::string& key) const {
+  return std::any_of(written.begin(), written.end(), [&](const auto& one) { return one.first == key; });
 }
 
 const PluginSettings* Settings::find_plugin(const std::string& name) const {
@@ -287,7 +304,7 @@ GeneralSettings load_general_settings(const Home& home, Problems& problems) {
   const SectionReader names(ConfigFile::kMfdata, "mfdata", plain.find("mfdata"));
   const char* variable = std::getenv("MFDATA_CONFIG");
   const std::string config_name = variable && *variable ? variable : names.text("config_name");
-  return general_settings(merge_layers(layers, config_name), config_name, home);
+  return general_settings(merge_layers(layers, config_name), config_name, home, problems);
 }
 
 // By name, as installed; `as_if`: but one of them.
@@ -310,13 +327,22 @@ static std::vector<PluginFolder> plugin_folders(const Home& home, const PluginFo
 static Settings load_each(const Home& home, const PluginFolder* as_if, Problems& problems) {
   Settings settings;
   settings.general = load_general_settings(home, problems);
-  for (const auto& [name, folder] : plugin_folders(home, as_if, problems)) {
+  const std::vector<PluginFolder> folders = plugin_folders(home, as_if, problems);
+  std::vector<std::string> installed;
+  for (const PluginFolder& folder : folders) installed.push_back(folder.name);
+  for (const fs::path& layer : {home.override_of("").parent_path(), layer_of_administrator(home) / "plugins.d"}) {
+    check_override_files(layer, installed, problems, settings.warnings);
+  }
+  for (const auto& [name, folder] : folders) {
     std::vector<ConfigValue> plugin_layers;
     Problems own;
     read_layer(folder + "/plugin.toml", ConfigFile::kPlugin, true, plugin_layers, own);
     read_layer(home.override_of(name), ConfigFile::kPlugin, false, plugin_layers, own);
     read_layer(layer_of_administrator(home) / "plugins.d" / (name + ".toml"), ConfigFile::kPlugin, false, plugin_layers, own);
-    if (own.empty()) check_custom_keys(plugin_layers, own);
+    if (own.empty()) {
+      check_overrides(plugin_layers, own);
+      check_custom_keys(plugin_layers, own);
+    }
     if (own.empty()) settings.plugins.push_back(plugin_settings(merge_layers(plugin_layers, settings.general.config_name), folder, name, own));
     problems.insert(problems.end(), own.begin(), own.end());
   }
@@ -341,24 +367,20 @@ PluginSettings load_plugin_folder(const std::string& folder, Problems& problems)
   return plugin;
 }
 
-void substitute(ConfigValue& value, const std::vector<std::pair<std::string, std::string>>& names, Problems& problems) {
-  switch (value.kind()) {
-    case ConfigValue::Kind::kTable:
-      for (auto& member : value.table()) substitute(member.second, names, problems);
-      break;
-    case ConfigValue::Kind::kArray:
-      for (ConfigValue& element : value.array()) substitute(element, names, problems);
-      break;
-    case ConfigValue::Kind::kString: value.string() = substituted(value.string(), names, value.where(), problems); break;
-    case ConfigValue::Kind::kInteger:
-    case ConfigValue::Kind::kReal:
-    case ConfigValue::Kind::kBool: break;
+void find_misspelt(const PluginSettings& plugin, Settings& settings, const Home& home) {
+  for (const auto& [key, value] : plugin.custom.table()) {
+    const bool path = std::find(plugin.path_keys.begin(), plugin.path_keys.end(), key) != plugin.path_keys.end();
+    if (!path) find_misspelt(value, names_of(plugin, settings, home, ""), plugin.name + ": [custom] " + key, settings.warnings);
   }
 }
 
 ConfigValue resolved_custom(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step, Problems& problems) {
   ConfigValue custom = plugin.custom;
-  substitute(custom, names_of(plugin, settings, home, step), problems);
+  const Names names = names_of(plugin, settings, home, step);
+  for (auto& [key, value] : custom.table()) {
+    const bool path = std::find(plugin.path_keys.begin(), plugin.path_keys.end(), key) != plugin.path_keys.end();
+    substitute(value, names, path ? Braces::kPath : Braces::kText, plugin.name + ": [custom] " + key, problems);
+  }
   return custom;
 }
 

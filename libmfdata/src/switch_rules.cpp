@@ -78,7 +78,10 @@ bool read_block(const ConfigValue& block, SwitchRule& rule, Problems& problems) 
   rule.tag = text_of(block, "tag", !has_no_tag(rule.type), problems);
   if (has_no_tag(rule.type) && block.find("tag")) add(problems, block.find("tag")->where(), "a rule of type " + rule.type + " has no tag");
   if (!rule.tag.empty() && !TagSet::valid_name(rule.tag)) add(problems, block.find("tag")->where(), "\"" + rule.tag + "\" is no name of a tag");
-  if (block.find("switch")) rule.switch_plugin = text_of(block, "switch", true, problems);
+  if (const ConfigValue* value = block.find("switch")) {
+    rule.switch_plugin = text_of(block, "switch", true, problems);
+    rule.switch_where = value->where();
+  }
   const ConfigValue* rules = block.find("rules");
   if (!rules || rules->kind() != ConfigValue::Kind::kTable) {
     add(problems, rules ? rules->where() : block.where(), "rules is a table: { \"pattern\" = [\"step\"] }");
@@ -95,6 +98,8 @@ bool read_targets(const ConfigValue& value, SwitchRule& rule, Problems& problems
   for (const ConfigValue& target : value.array()) {
     if (target.kind() != ConfigValue::Kind::kString) {
       add(problems, target.where(), std::string("a target is a text, not ") + target.kind_name());
+    } else if (step_of_target(target.string()).empty()) {
+      add(problems, target.where(), "a target of \"" + rule.pattern + "\" is empty", "write \"step\" or \"plugin/step\"");
     } else {
       rule.targets.push_back(full_target(rule.plugin, target.string()));
     }

@@ -74,7 +74,7 @@ class Move(Case):
         for custom, words in (('dest_basename = "%Y-{ORIGINAL_NAME}"', "dest_basename: there is no placeholder {ORIGINAL_NAME}, did you mean {ORIGINAL_BASENAME}?"),
                               ('dest_basename = "{ORIGINAL_BASENAME"', '"{ORIGINAL_BASENAME" is not closed'),
                               ('dest_basename = "%Q-{ORIGINAL_UID}"', 'strftime(3) does not know "%Q"'),
-                              ('dest_dir = "{home}/out/{ORIGINAL_DIRNAME}"', "{ORIGINAL_DIRNAME}")):
+                              ('dest_basename = "a"\ndest_dir = "{home}/out/{{ORIGINAL_DIRNAME}}"', "write it into dest_basename")):
             with self.subTest(custom):
                 out = '' if "dest_dir" in custom else 'dest_dir = "{home}/out"\n'
                 home = self.home("move", settings=entry("move/main"), overrides={"move": f"[custom]\n{out}{custom}\n"})

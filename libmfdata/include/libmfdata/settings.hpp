@@ -29,6 +29,7 @@ struct Reserve {
 };
 
 struct WatchSettings {
+  Location where;
   std::string directory;  // as configured: relative to the data directory, or absolute
   Readiness ready;
   std::vector<std::string> ignore;
@@ -55,6 +56,7 @@ enum class WorkerKind { kStep, kListener };
 // One step or listener of a plugin.
 struct StepSettings {
   Location where;  // in its plugin's configuration
+  std::vector<std::pair<std::string, Location>> written;  // its keys that a file has, and "watched_directories[0]" ..
   WorkerKind kind = WorkerKind::kStep;
   std::string plugin;
   std::string name;
@@ -74,6 +76,9 @@ struct StepSettings {
   double batch_max_wait_s = 10;
   std::string log_level;
 
+  // Where a key stands in the layer that wins; where the step does, when none has it.
+  const Location& where_of(const std::string& key) const;
+  bool has(const std::string& key) const;  // a file says it
   std::string dotted() const { return plugin + '.' + name; }
   std::string slashed() const { return plugin + '/' + name; }
 };
@@ -89,6 +94,7 @@ struct PluginSettings {
   std::vector<SwitchRule> rules;  // the good ones of its [[switch_rules]]
   Problems rule_problems;         // of the bad ones
   std::vector<std::string> target_keys;  // of [custom]: they name steps
+  std::vector<std::string> path_keys;    // of [custom]: paths, and those
 };
 
 struct GeneralSettings {
@@ -149,11 +155,11 @@ GeneralSettings load_general_settings(const Home& home, Problems& problems);
 // plugin.toml of a folder alone, without the operator's layers: for installing it.
 PluginSettings load_plugin_folder(const std::string& folder, Problems& problems);
 
-// A plugin's [custom], with what its texts stand for; of a step (dotted) or, empty, of none.
+// A plugin's [custom], with what its texts stand for ({home} ..); of a step (dotted) or, empty, of none. A problem for a file or
+// a variable that is not there, and for an unknown word in a path.
 ConfigValue resolved_custom(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step, Problems& problems);
 
-// {home}, {data_dir}, {plugin_dir}, {plugin_name}, {step_dir}, {file:PATH} and {env:NAME} in all strings of a value;
-// other braces stay. A problem for a file or variable that is not there.
-void substitute(ConfigValue& value, const std::vector<std::pair<std::string, std::string>>& names, Problems& problems);
+// Warns of words in a plugin's texts that are nearly one of those, and stay as they are.
+void find_misspelt(const PluginSettings& plugin, Settings& settings, const Home& home);
 
 }  // namespace mfdata

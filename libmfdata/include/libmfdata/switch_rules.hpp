@@ -22,6 +22,7 @@ inline constexpr const char* kDefaultSwitch = "switch";
 struct SwitchRule {
   Location where;
   std::string switch_plugin;  // that evaluates it
+  Location switch_where;      // where it is named; of the default: empty
   std::string plugin;         // that has written it
   std::string type;
   std::string tag;            // empty for alwaystrue and plugin
