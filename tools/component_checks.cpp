@@ -1,6 +1,7 @@
 // What validate asks of a step and of a listener.
 #include <cstdio>
 
+#include "libmfdata/counted.hpp"
 #include "plugin_checks.hpp"
 #include "trials.hpp"
 
@@ -54,7 +55,7 @@ std::string leaks(Trials& trials) {
     const bool refused = outcome.log.find("the plugin does not start") != std::string::npos;  // A25 has told
     return refused || !trials.escaped().empty() ? "" : "the worker ends before it can tell: " + outcome.refusal;
   }
-  if (files > 0) return std::to_string(files) + " descriptors are left open by " + std::to_string(instances) + " instances";
+  if (files > 0) return counted(static_cast<std::uint64_t>(files), "descriptor") + (files == 1 ? " is" : " are") + " left open by " + std::to_string(instances) + " instances";
   if (threads > 0) return std::to_string(threads) + " threads run on after their instance is destroyed";
   if (bytes > kLeakBytes * instances) return std::to_string(bytes) + " bytes are left by " + std::to_string(instances) + " instances";
   return kib > kLeakKib ? std::to_string(kib) + " KiB are left by " + std::to_string(instances) + " instances" : "";

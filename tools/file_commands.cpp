@@ -17,6 +17,7 @@
 #include "deposited_file.hpp"
 #include "libmfdata/delivery.hpp"
 #include "libmfdata/settings.hpp"
+#include "progress.hpp"
 
 namespace fs = boost::filesystem;
 
@@ -117,12 +118,16 @@ int inject(const std::string& option, const InjectOptions& options) {
   const std::string directory = spool->disk().absolute(options.incoming.empty() ? layout::kIncoming : options.incoming);
   int failures = 0;
   std::vector<fs::path> placed;
+  Progress progress("injected", options.files.size());
+  std::size_t looked_at = 0;
   for (const std::string& file : options.files) {
+    progress.step(looked_at++);
     const std::string name = options.random_basename ? fresh_uid() : fs::path(file).filename().string();
     auto done = options.step.empty() ? place(file, directory, name, placed) : deposit(*spool, file, options.step, name, *tags);
     if (done && options.move && ::unlink(file.c_str()) != 0) done = system_error(errno, "it was injected, but cannot be removed: " + file);
     if (!done) failures += fail(done.error().text);
   }
+  progress.clear();
   lock->close();
   if (options.wait && failures == 0) return wait_for_idle(*home, settings.general.data_dir, placed);
   return failures == 0 ? 0 : 1;
@@ -135,7 +140,9 @@ int generate(const GenerateOptions& options) {
   std::string block(std::min<std::uint64_t>(options.size, 1 << 20), '\0');
   timespec start;
   ::clock_gettime(CLOCK_MONOTONIC, &start);
+  Progress progress("generated", options.count);
   for (std::uint64_t i = 0; i < options.count; ++i) {
+    progress.step(i);
     if (options.rate > 0) {
       const double due = static_cast<double>(start.tv_sec) + static_cast<double>(start.tv_nsec) * 1e-9 + static_cast<double>(i) / options.rate;
       const timespec until{static_cast<time_t>(due), static_cast<long>((due - std::floor(due)) * 1e9)};

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "commands.hpp"
+#include "libmfdata/counted.hpp"
+#include "libmfdata/half_made.hpp"
 #include "libmfdata/home_owner.hpp"
 #include "libmfdata/plugin_store.hpp"
 #include "libmfdata/settings.hpp"
@@ -38,7 +40,6 @@ Result<std::string> folder_of(const std::string& plugin) {
   return plugin.find('/') != std::string::npos ? Result<std::string>(plugin) : find_builtin_plugin(plugin);
 }
 
-std::string counted(std::size_t number, const std::string& what) { return std::to_string(number) + ' ' + what + (number == 1 ? "" : "s"); }
 
 // Says what is wrong, and how much of it; 0 when there is nothing but warnings.
 int report(const Problems& problems, const Settings& settings, bool as_json) {
@@ -67,6 +68,38 @@ int report(const Problems& problems, const Settings& settings, bool as_json) {
   return 0;
 }
 
+// Until the last step a mark says that it is half made: whoever finds it says so, and init given again completes it.
+Result<Home> fill_home(const std::string& directory, const std::vector<std::string>& folders, bool stands) {
+  auto home = make_home(directory);
+  if (!home) return home;
+  if (!stands) MFDATA_TRY(mark_half_made(*home, true));
+  std::string entry;
+  for (const std::string& folder : folders) {
+    auto installed = install_plugin(*home, {}, folder, {"", true, false});  // what one needs of the next is not there yet
+    if (!installed) return installed.error();
+    if (entry.empty() && !installed->steps.empty()) entry = installed->name + '/' + installed->steps.front();
+    std::cout << "installed " << installed->name << ' ' << installed->version << '\n';
+  }
+  if (!fs::exists(home->configuration())) {
+    std::string text = kFirstConfiguration;
+    text.replace(text.find("%s"), 2, entry);
+    std::ofstream file(home->configuration().string());
+    file << text;
+    file.close();
+    if (!file) return Error{Code::kIo, 0, "cannot write " + home->configuration().string()};
+  }
+  if (!stands) MFDATA_TRY(mark_half_made(*home, false));
+  return home;
+}
+
+void clear_directory(const fs::path& directory) {
+  boost::system::error_code code;
+  for (fs::directory_iterator at(directory, code), end; !code && at != end; at.increment(code)) {
+    boost::system::error_code ignored;
+    fs::remove_all(at->path(), ignored);
+  }
+}
+
 }  // namespace
 
 int fail(const std::string& text) {
@@ -83,27 +116,27 @@ int init(const std::string& directory, const std::string& plugins) {
   ::umask(077);
   const std::vector<std::string> names = split(plugins);
   if (names.empty()) return misuse("name the plugins to install, the first one gets the files: --plugins archive");
-  boost::system::error_code code;
-  if (const fs::path there = fs::canonical(directory, code); !code) {
-    if (auto owner = become_owner(Home{there}); !owner) return fail(owner.error().text);
-  }
-  auto home = make_home(directory);
-  if (!home) return fail(home.error().text);
-  std::string entry;
-  for (const std::string& name : names) {
+  std::vector<std::string> folders;
+  for (const std::string& name : names) {  // a name that is wrong changes nothing
     auto folder = folder_of(name);
     if (!folder) return fail(folder.error().text);
-    auto installed = install_plugin(*home, {}, *folder, {"", true, false});  // what one needs of the next is not there yet
-    if (!installed) return fail(installed.error().text);
-    if (entry.empty() && !installed->steps.empty()) entry = installed->name + '/' + installed->steps.front();
-    std::cout << "installed " << installed->name << ' ' << installed->version << '\n';
+    folders.push_back(*folder);
   }
-  if (!fs::exists(home->configuration())) {
-    std::string text = kFirstConfiguration;
-    text.replace(text.find("%s"), 2, entry);
-    std::ofstream(home->configuration().string()) << text;
+  boost::system::error_code code;
+  const fs::path there = fs::canonical(directory, code);
+  const bool stands = !code && fs::is_directory(there / "etc", code) && !is_half_made(Home{there});
+  const bool empty = code ? true : fs::is_empty(there, code);
+  if (!there.empty() && fs::exists(there, code)) {
+    if (auto owner = become_owner(Home{there}); !owner) return fail(owner.error().text);
   }
-  std::cout << "made the home " << home->root.string() << "; start it with: mfdata-loader --home " << home->root.string() << '\n';
+  auto made = fill_home(directory, folders, stands);
+  if (!made) {
+    if (!stands && empty) clear_directory(fs::absolute(directory));  // it had nothing in it before
+    return fail(made.error().text);
+  }
+  const std::string root = made->root.string();
+  std::cout << (stands ? root + " is a home already: its configuration and what else was in it are kept\n"
+                       : "made the home " + root + "; start it with: mfdata-loader --home " + root + '\n');
   return 0;
 }
 

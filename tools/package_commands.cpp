@@ -14,6 +14,7 @@
 #include "libmfdata/package.hpp"
 #include "libmfdata/plugin_check.hpp"
 #include "libmfdata/printable.hpp"
+#include "progress.hpp"
 #include "libmfdata/signature.hpp"
 #include "plugin_commands.hpp"
 
@@ -197,7 +198,10 @@ int inspect_library(const std::string& path, bool as_json) {
 }
 
 int pack_plugin(const std::string& folder, const std::string& directory) {
+  Progress progress("packing " + printable(folder, 100) + " ...", 0);
+  progress.step(0);
   auto packed = mfdata::pack_plugin(folder, directory);
+  progress.clear();
   if (!packed) return fail(packed.error().text);
   std::cout << *packed << '\n';
   return 0;

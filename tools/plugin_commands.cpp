@@ -15,6 +15,7 @@
 #include "libmfdata/clock.hpp"
 #include "libmfdata/home_owner.hpp"
 #include "libmfdata/printable.hpp"
+#include "progress.hpp"
 
 using nlohmann::json;
 
@@ -138,7 +139,10 @@ int install_plugin(const Home& home, const std::string& what, const InstallOptio
     if (!builtin) return fail(printable(what, 300) + " is neither a folder, nor a package, nor a plugin that came with the installation");
     path = *builtin;
   }
+  Progress progress("installing " + printable(what, 100) + " ...", 0);
+  progress.step(0);
   auto installed = mfdata::install_plugin(home, *settings, path, options);
+  progress.clear();
   if (!installed) return fail(installed.error().text);
   return tell_loader(home, "installed " + installed->name + ' ' + installed->version);
 }

@@ -6,11 +6,15 @@
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "commands.hpp"
+#include "libmfdata/counted.hpp"
 #include "libmfdata/printable.hpp"
+#include "libmfdata/tagged_file.hpp"
 #include "libmfdata/trashed_file.hpp"
 #include "operated_home.hpp"
+#include "progress.hpp"
 
 using nlohmann::json;
 
@@ -24,6 +28,17 @@ struct Entry {
 };
 
 std::string text_of(const json& note, const char* key) { return note.contains(key) && note[key].is_string() ? note[key].get<std::string>() : ""; }
+
+// The note is JSON, where a byte that is no UTF-8 cannot stand: the file's own tags have it.
+std::string original_name(const Spool& spool, const TrashedFile& file, const json& note) {
+  constexpr const char* kReplaced = "\xef\xbf\xbd";
+  std::string name = text_of(note, "original_name");
+  if (name.find(kReplaced) == std::string::npos) return name;
+  auto tagged = TaggedFile::open(spool.disk().absolute(file.path));
+  auto context = tagged ? tagged->context() : Result<Context>(tagged.error());
+  const auto original = context ? context->tags.get("first.core.original_basename") : std::nullopt;
+  return original ? std::string(*original) : name;
+}
 
 double age_of(const json& note) {
   tm utc{};
@@ -48,12 +63,32 @@ Result<std::vector<Entry>> chosen(const Spool& spool, const TrashOptions& option
     if (!options.uids.empty() && std::find(options.uids.begin(), options.uids.end(), file.name.uid) == options.uids.end()) continue;
     if (!options.step.empty() && slashed(file.step) != options.step) continue;
     if (!options.reason.empty() && text_of(note, "reason") != options.reason) continue;
-    if (!options.name.empty() && ::fnmatch(options.name.c_str(), text_of(note, "original_name").c_str(), 0) != 0) continue;
+    if (!options.name.empty() && ::fnmatch(options.name.c_str(), original_name(spool, file, note).c_str(), 0) != 0) continue;
     if (age_s < options.older_s.value_or(0)) continue;
     note["path"] = spool.disk().absolute(file.path);
     entries.push_back({std::move(file), std::move(note), age_s});
   }
   return entries;
+}
+
+// Of a filter that nothing in trash passes: what there is, and what was probably meant. Empty: there is nothing, or it is right.
+std::string about_filter(const char* what, const std::string& given, const std::set<std::string>& there) {
+  if (given.empty() || there.empty() || there.contains(given)) return "";
+  const std::vector<std::string> words(there.begin(), there.end());
+  const auto near = near_miss(given, words);
+  return "mfdata: nothing in trash has the " + std::string(what) + " \"" + printable(given, 100) + '"' +
+         (near ? ": did you mean \"" + printable(*near, 100) + "\"?" : ", but " + printable(joined(words), 300)) + '\n';
+}
+
+void say_what_there_is(const Spool& spool, const TrashOptions& options) {
+  const auto all = chosen(spool, {});
+  if (!all) return;
+  std::set<std::string> steps, reasons;
+  for (const Entry& entry : *all) {
+    steps.insert(slashed(entry.file.step));
+    reasons.insert(text_of(entry.note, "reason"));
+  }
+  std::cerr << about_filter("step", options.step, steps) << about_filter("reason", options.reason, reasons);
 }
 
 bool chooses_something(const TrashOptions& options) {
@@ -70,17 +105,22 @@ int for_each_chosen(const std::string& home, const TrashOptions& options, const 
   if (!turn) return fail(turn.error().text);
   auto entries = chosen(at->spool, options);
   if (!entries) return fail(entries.error().text);
-  std::size_t done = 0;
+  if (entries->empty()) say_what_there_is(at->spool, options);
+  std::size_t done = 0, looked_at = 0;
   int code = 0;
+  Progress progress("trash", entries->size());
   for (const Entry& entry : *entries) {
+    progress.step(looked_at++);
     const Result<void> result = deed(at->spool, entry);
+    if (!result && !result.is(Code::kGone)) progress.clear();
     if (result) {
       ++done;
     } else if (!result.is(Code::kGone)) {  // gone: somebody else was quicker
       code = fail(result.error().text);
     }
   }
-  std::cout << done << (done == 1 ? " file " : " files ") << done_word << '\n';
+  progress.clear();
+  std::cout << counted(done, "file") << ' ' << done_word << '\n';
   return code;
 }
 
@@ -98,7 +138,8 @@ int list_trash(const std::string& home, const TrashOptions& options, bool as_jso
     return 0;
   }
   if (entries->empty()) {
-    std::cout << "nothing is in trash\n";
+    std::cout << (chooses_something(options) ? "nothing in trash matches\n" : "nothing is in trash\n");
+    say_what_there_is(at->spool, options);
     return 0;
   }
   std::printf("%-32s %-24s %-12s %8s %10s  %s\n", "UID", "STEP", "REASON", "AGE s", "SIZE", "NAME: ERROR");

@@ -93,11 +93,27 @@ std::string numbered_name(const std::string& name, unsigned number, std::size_t 
   return name.substr(0, number == 0 && reserve == 0 ? kMaxFileName : room) + tail;
 }
 
+// What tells later which step delivered the file, and when it came: archives go by it.
+static TagSet delivery_mark(const TagSet& tags) {
+  TagSet mark;
+  const std::string last = std::string(tags.get("latest.core.step_counter").value_or("")) + '.';
+  for (const auto& [name, value] : tags) {
+    const bool of_last_hop = last.size() > 1 && name.starts_with(last) && name.ends_with(".enter_step");
+    if (!of_last_hop && name != "latest.core.step_counter" && !name.starts_with("first.core.")) continue;
+    check(static_cast<bool>(mark.set(std::string(name), std::string(value))), "a part of the tags does not fit where all did");
+  }
+  return mark;
+}
+
 Result<void> tag_delivered(int file, const Context& context, const std::string& path) {
   Context shown = context;
   auto set = set_tags_attribute(file, encode(shown), path);
   if (set.is(Code::kAttribute)) {
     shown.tags.forget_hops();
+    set = set_tags_attribute(file, encode(shown), path);
+  }
+  if (set.is(Code::kAttribute)) {
+    shown.tags = delivery_mark(context.tags);
     set = set_tags_attribute(file, encode(shown), path);
   }
   if (set.is(Code::kAttribute)) {

@@ -11,6 +11,7 @@
 #include <cstdlib>
 
 #include "libmfdata/disk.hpp"
+#include "libmfdata/half_made.hpp"
 
 namespace fs = boost::filesystem;
 
@@ -50,7 +51,24 @@ Result<Home> find_home(const std::string& option) {
                  root + " is not a home of mfdata: make one with \"mfdata init " + root +
                      "\", or name another with --home or MFDATA_HOME"};
   }
+  if (is_half_made(Home{absolute})) {
+    return Error{Code::kBadConfig, 0, "the home " + absolute.string() + " is half made, \"mfdata init\" did not come to its end: give that command again"};
+  }
   return Home{absolute};
+}
+
+static fs::path half_made_mark(const Home& home) { return home.root / "etc/.half_made"; }
+
+bool is_half_made(const Home& home) {
+  boost::system::error_code code;
+  return fs::exists(half_made_mark(home), code);
+}
+
+Result<void> mark_half_made(const Home& home, bool half_made) {
+  const std::string path = half_made_mark(home).string();
+  if (!half_made) return ::unlink(path.c_str()) == 0 || errno == ENOENT ? Result<void>() : system_error(errno, "cannot remove " + path);
+  const FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  return file ? Result<void>() : system_error(errno, "cannot make " + path);
 }
 
 Result<Home> make_home(const std::string& root) {

@@ -190,6 +190,25 @@ static Result<void> check_utf8(std::string_view text, const std::string& filenam
   return {};
 }
 
+// The library's words say what it met, not what to write instead: ours stand beside them.
+static std::string advice(const std::string& what, const std::string& line) {
+  const auto says = [&](const char* word) { return what.find(word) != std::string::npos; };
+  const bool opens = std::count(line.begin(), line.end(), '{') > std::count(line.begin(), line.end(), '}');
+  const std::size_t quote = line.find('"');
+  const bool escapes = quote != std::string::npos && line.find('\\', quote) != std::string::npos;
+  if (says("escape") || (escapes && says("string"))) return " (a backslash is special between \"...\": write '...' for text with backslashes)";
+  if (opens || says("inline_table") || says("inline table"))
+    return " (an inline table { ... } stands on one line, without a comma at its end: for a longer one write [name] and a line for each key)";
+  if (says("basic_string") || says("literal_string") || says("string")) return " (a string stands between \"...\" or '...', on one line)";
+  if (says("table") && says("exists")) return " (it is written twice: keep one of them, or put the keys of both into it)";
+  if (says("duplicate") || says("exists") || says("inserted")) return " (a key is written once)";
+  const std::size_t equals = line.find('=');
+  if (equals != std::string::npos && line.find_first_not_of(" \t", equals + 1) == std::string::npos)
+    return " (a value is missing behind the \"=\")";
+  if (equals != std::string::npos) return " (text stands between \"...\"; numbers, true, false and [lists] do not)";
+  return " (each line is key = value, or [table])";
+}
+
 Result<ConfigValue> parse_toml(const std::string& text, const std::string& filename) {
   if (text.size() > kMaxFile) return at(filename, 1, "the file is larger than 1 MiB");
   if (text.find('\0') != std::string::npos) return at(filename, 1, "the file contains a NUL byte: it is not TOML");
@@ -204,7 +223,8 @@ Result<ConfigValue> parse_toml(const std::string& text, const std::string& filen
     if (const std::size_t message = what.find("] "); message != std::string::npos) what = what.substr(message + 2);
     return Error{Code::kBadConfig, 0,
                  filename + ':' + std::to_string(line) + ':' + std::to_string(error.location().column()) + ": " +
-                     cut(what.substr(0, what.find('\n'))) + "\n    " + cut(error.location().line_str())};
+                     cut(what.substr(0, what.find('\n'))) + advice(what, error.location().line_str()) + "\n    " +
+                     cut(error.location().line_str())};
   } catch (const std::exception& error) {  // toml11 lets some of its internal exceptions out
     return at(filename, 1, "not TOML: " + cut(error.what()));
   }

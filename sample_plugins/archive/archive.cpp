@@ -39,7 +39,8 @@ class Archive : public sdk::Step {
     const std::size_t removed = old_files_.sweep(::time(nullptr), std::chrono::milliseconds(100), problem);
     if (!problem.empty() && problem != last_problem_) component().warning("old files cannot be looked for in " + problem);
     last_problem_ = problem.empty() ? last_problem_ : problem;
-    if (removed > 0) component().info(std::to_string(removed) + " files were older than their lifetime and are removed");
+    if (removed > 0) component().info(removed == 1 ? "1 file was older than its lifetime and is removed"
+                                                    : std::to_string(removed) + " files were older than their lifetime and are removed");
   }
 
  private:

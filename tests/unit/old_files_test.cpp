@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "libmfdata/context.hpp"
+#include "libmfdata/delivery.hpp"
 #include "libmfdata/settings.hpp"
 #include "libmfdata/spool_name.hpp"
 #include "place.hpp"
@@ -67,6 +68,27 @@ TEST_CASE("an_archive_removes_files_by_their_companion_where_no_attribute_tells"
   std::vector<std::string> left = a.list("out");
   std::sort(left.begin(), left.end());
   CHECK(left == std::vector<std::string>{"alone", "theirs", "theirs.tags"});
+}
+
+TEST_CASE("an_archived_file_without_companion_whose_tags_exceed_the_attribute_keeps_its_lifetime") {
+  Archived a;
+  a.write("out/much", "content");
+  TagSet tags;
+  REQUIRE(tags.set("latest.core.step_counter", "2"));
+  REQUIRE(tags.set("2.archive.main.enter_step", "2026-01-01T00:00:00:000000"));
+  REQUIRE(tags.set("first.core.original_basename", "much"));
+  REQUIRE(tags.set("large", std::string(40'000, '\n')));  // three bytes each in the attribute: more than any has room for
+  FileDescriptor file(::open((a.root / "out/much").c_str(), O_RDWR));
+  REQUIRE(tag_delivered(file.get(), Context{fresh_uid(), 3, 7, "", {}, tags}, ""));
+  const auto text = get_tags_attribute(file.get(), "");
+  REQUIRE(text);
+  const auto shown = decode(*text);
+  REQUIRE(shown);
+  CHECK(shown->tags.get("first.core.original_basename") == "much");
+  CHECK_FALSE(shown->tags.get("large"));
+  CHECK(a.removed(kDay, kDay / 2) == 0);
+  CHECK(a.removed(kDay, 2 * kDay) == 2);  // and "file"
+  CHECK(a.list("out").empty());
 }
 
 TEST_CASE("a_lifetime_of_an_archive_is_a_number_of_days_or_has_a_unit") {
