@@ -176,8 +176,10 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
     case Outcome::kNoSpace:
     case Outcome::kError:
       if (was_paused) break;  // names that were sent ahead bring the same news
-      log_.write(Level::kError, settings.slashed() +
-                                    (done.outcome == Outcome::kNoSpace ? ": no space left, the step waits for room: " : ": the step waits: ") +
+      log_.write(Level::kError, settings.slashed() + ": " +
+                                    (schedule_->mood(index) == Schedule::Mood::kRunning ? name + " waits behind the others: "
+                                     : done.outcome == Outcome::kNoSpace                ? "no space left, the step waits for room: "
+                                                                                        : "the step waits: ") +
                                     done.reason);
       break;
     case Outcome::kFailed:
@@ -285,7 +287,7 @@ void Loader::dispatch() {
 
 void Loader::rearm(std::int64_t now) {
   std::int64_t next = next_second_ns_;
-  if (stopping_ || schedule_->any_in_flight()) {
+  if (stopping_ || schedule_->any_in_hand()) {
     next = std::min(next, now + (stopping_ || schedule_->crowded() ? 100 * kMillisecond : pool_->tick_interval()));
   }
   if (const auto wakeup = schedule_->next_wakeup(now)) next = std::min(next, std::max(*wakeup, now + kMillisecond));

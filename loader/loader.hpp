@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <string>
@@ -122,6 +123,7 @@ class Loader {
   void take_trash_count(std::size_t counted);
   void rearm(std::int64_t now);
   std::string status() const;
+  nlohmann::json held_back(std::size_t step) const;
   std::string pause(const std::string& step, bool paused);
   std::string start_plugin(const std::string& plugin, bool starts);
   void recall();  // what was paused and stopped before

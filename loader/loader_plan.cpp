@@ -57,6 +57,7 @@ Result<void> Loader::take_up(std::shared_ptr<const Settings> settings) {
   MFDATA_TRY(prepare_directories(spool_, *settings));
   if (settings->general.max_file_size != settings_->general.max_file_size) refusals_.clear();
   settings_ = std::move(settings);
+  schedule_->set_no_space_max_wait(static_cast<std::int64_t>(settings_->general.no_space_max_wait_s * 1e9));
   next_rescan_ns_ = std::min(next_rescan_ns_, EventLoop::now_ns() + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9));
   take_up_steps();
   take_up_watches();

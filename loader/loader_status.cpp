@@ -74,6 +74,7 @@ std::string Loader::status() const {
     row["pids"] = pool_->pids(step);
     row["failure"] = pool_->last_failure(step);
     row["draining"] = pool_->draining(step);
+    row["held_back"] = held_back(step);
     out["steps"].push_back(std::move(row));
   }
   out["refused"] = json::array();
@@ -82,6 +83,24 @@ std::string Loader::status() const {
     out["refused"].push_back({{"path", printable(path)}, {"reason", refusal.reason}});
   }
   return dumped(out);
+}
+
+// What no room was found for, or the system refused: it is tried again, after growing pauses.
+json Loader::held_back(std::size_t step) const {
+  constexpr std::size_t kShown = 20;
+  const std::int64_t now = EventLoop::now_ns();
+  const auto seconds = [](std::int64_t nanoseconds) { return static_cast<double>(std::max<std::int64_t>(0, nanoseconds)) / 1e9; };
+  const std::vector<Schedule::HeldBack> all = schedule_->held_back(step);
+  json files = json::array();
+  for (const Schedule::HeldBack& one : all) {
+    if (files.size() >= kShown) break;
+    files.push_back({{"file", printable(one.file.name)},
+                     {"reason", one.reason},
+                     {"attempts", one.attempts},
+                     {"waits_s", seconds(now - one.since)},
+                     {"again_in_s", seconds(one.due - now)}});
+  }
+  return {{"count", all.size()}, {"files", std::move(files)}};
 }
 
 // A paused step stays so over restarts, until it is resumed.

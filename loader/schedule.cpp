@@ -14,6 +14,7 @@ constexpr Nanoseconds kHoarding = 50 * kMillisecond;
 constexpr Nanoseconds kBusyAgain = kSecond;
 constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
 constexpr std::size_t kSuspendAfter = 5;
+constexpr std::size_t kMaxTroubles = 10'000;
 
 }  // namespace
 
@@ -31,11 +32,19 @@ void Schedule::retire(std::size_t index) {
   step.retired = true;
   resume(step);
   for (auto* lane : {&step.hops, &step.arrivals, &step.crashed}) lane->clear();
+  drop_delayed(index, std::nullopt);
+}
+
+// Of one source of the step, or of all.
+void Schedule::drop_delayed(std::size_t index, std::optional<std::uint16_t> source) {
+  Step& step = steps_[index];
   std::erase_if(delayed_, [&](const auto& entry) {
-    if (entry.second.first != index) return false;
-    step.in_flight.erase(key(entry.second.second));
+    const auto& [owner, queued_name] = entry.second;
+    if (owner != index || (source && queued_name.source != *source)) return false;
+    step.in_flight.erase(key(queued_name));
     return true;
   });
+  std::erase_if(step.troubles, [&](const auto& entry) { return !source || entry.second.file.source == *source; });
 }
 
 std::deque<Schedule::Queued>& Schedule::lane_of(Step& step, Lane lane) {
@@ -64,8 +73,12 @@ std::string Schedule::oldest(std::size_t index) const {
   return !step.hops.empty() ? step.hops.front().name : !step.crashed.empty() ? step.crashed.front().name : "";
 }
 
-bool Schedule::any_in_flight() const {
-  return std::any_of(steps_.begin(), steps_.end(), [](const Step& step) { return !step.in_flight.empty(); });
+bool Schedule::any_in_hand() const {
+  return std::any_of(workers_.begin(), workers_.end(), [](const auto& entry) { return !entry.second.flights.empty(); });
+}
+
+bool Schedule::idle(std::size_t step) const {
+  return std::none_of(workers_.begin(), workers_.end(), [&](const auto& entry) { return entry.second.step == step && !entry.second.flights.empty(); });
 }
 
 std::size_t Schedule::in_hand() const {
@@ -117,6 +130,7 @@ void Schedule::forget(std::size_t index, std::uint16_t source) {
 
 void Schedule::leave(std::size_t index, std::uint16_t source) {
   forget(index, source);
+  drop_delayed(index, source);
   steps_[index].left.insert(source);
 }
 
@@ -179,30 +193,64 @@ std::optional<Schedule::Finished> Schedule::finished(WorkerId id, const wire::Do
     delayed_.emplace(now + kBusyAgain, std::pair(worker.step, ended));
     return ended;
   }
+  if (done.outcome == Outcome::kNoSpace || done.outcome == Outcome::kError) {
+    hold_back(worker.step, ended, done, now);
+    return ended;
+  }
+  if (done.outcome != Outcome::kRevoked) step.troubles.erase(key(ended));
   const auto entry = step.in_flight.find(key(ended));
   const bool offered_again = entry != step.in_flight.end() && entry->second;
   if (entry != step.in_flight.end()) step.in_flight.erase(entry);
   switch (done.outcome) {
-    case Outcome::kNoSpace:
-      queue_again(step, ended, true);
-      pause(step, now);
-      return ended;
-    case Outcome::kError:  // another one is the next probe: this one alone may be what cannot be treated
-      queue_again(step, ended, false);
-      pause(step, now);
-      return ended;
     case Outcome::kRevoked: queue_again(step, ended, true); return ended;
+    case Outcome::kNoSpace:
+    case Outcome::kError:
     case Outcome::kBusy:
     case Outcome::kGone:
     case Outcome::kRefused:
     case Outcome::kForeign:
     case Outcome::kCancelled: break;
     default:
+      ++step.passed;
       step.mean_ns += (static_cast<double>(done.duration_ns) - step.mean_ns) / 16;
       if (step.mood != Mood::kRunning || !step.crashes_in_a_row.empty()) resume(step);
   }
   if (offered_again) queue_again(step, ended, false);
   return ended;
+}
+
+// It stays in flight until it is tried again: a listing does not double it. The next probe of the step is another file, since
+// this one alone may be what cannot be processed; what fails again after others have passed is held back alone.
+void Schedule::hold_back(std::size_t index, Queued queued, const wire::Done& done, Nanoseconds now) {
+  Step& step = steps_[index];
+  if (!done.waits_as.empty() && done.waits_as != queued.name) {  // an arrival that has become ours: its old name is free
+    step.in_flight.erase(key(queued));
+    queued = {Lane::kHop, wire::kStepSource, done.waits_as, queued.alone};
+    std::erase_if(step.hops, [&](const Queued& told) { return told.source == queued.source && told.name == queued.name; });
+    step.in_flight.emplace(key(queued), false);
+  }
+  const std::string name = key(queued);
+  auto [entry, fresh] = step.troubles.try_emplace(name);
+  Step::Trouble& trouble = entry->second;
+  const bool alone = !fresh && step.passed > trouble.passed;
+  if (fresh) trouble.since = now;
+  trouble.file = queued;
+  trouble.reason = done.reason;
+  trouble.no_space = done.outcome == Outcome::kNoSpace;
+  trouble.passed = step.passed;
+  trouble.backoff = std::clamp(trouble.backoff * 2, kSecond, kMaxBackoff);
+  trouble.due = now + trouble.backoff;
+  ++trouble.attempts;
+  delayed_.emplace(trouble.due, std::pair(index, queued));
+  if (fresh && step.troubles.size() > kMaxTroubles) step.troubles.erase(entry);
+  if (!alone) pause(step, now);
+}
+
+std::vector<Schedule::HeldBack> Schedule::held_back(std::size_t step) const {
+  std::vector<HeldBack> all;
+  for (const auto& [name, trouble] : steps_[step].troubles) all.push_back(trouble);
+  std::sort(all.begin(), all.end(), [](const HeldBack& a, const HeldBack& b) { return std::pair(a.since, a.file.name) < std::pair(b.since, b.file.name); });
+  return all;
 }
 
 bool Schedule::crashed(std::size_t index, const std::string& uid, Nanoseconds now) {
@@ -228,8 +276,22 @@ bool Schedule::has_work(const Step& step) const {
   return !step.hops.empty() || !step.crashed.empty() || (!step.arrivals.empty() && !entrances_closed_);
 }
 
+// The first name in a lane that has not been held back before.
+std::deque<Schedule::Queued>::iterator Schedule::first_untried(Step& step, std::deque<Queued>& lane) {
+  return std::find_if(lane.begin(), lane.end(), [&](const Queued& queued) { return !step.troubles.contains(key(queued)); });
+}
+
 std::optional<Schedule::Queued> Schedule::pop(Step& step) {
   std::deque<Queued>* lane = nullptr;
+  if (step.mood != Mood::kRunning && !step.troubles.empty()) {  // the probe is a file that is not known to be in trouble itself
+    for (auto* probed : {&step.hops, entrances_closed_ ? nullptr : &step.arrivals}) {
+      const auto untried = probed ? first_untried(step, *probed) : std::deque<Queued>::iterator();
+      if (!probed || untried == probed->end()) continue;
+      Queued probe = std::move(*untried);
+      probed->erase(untried);
+      return probe;
+    }
+  }
   if (!step.hops.empty()) {
     lane = &step.hops;
   } else if (!step.arrivals.empty() && !entrances_closed_) {
@@ -254,7 +316,13 @@ void Schedule::give(Step& step, Worker& worker, Dispatch& dispatch, std::size_t 
     }
     if (worker.flights.empty()) worker.last_result = now;
     const std::uint32_t id = ++worker.last_id;
-    dispatch.jobs.push_back({id, queued_name->source, queued_name->name, queued_name->alone});
+    wire::JobName job{id, queued_name->source, queued_name->name, queued_name->alone};
+    if (const auto trouble = step.troubles.find(entry->first); trouble != step.troubles.end() && trouble->second.attempts > 1) {
+      const Nanoseconds waited = now - trouble->second.since;
+      job.alone = true;  // what alone does not fit holds up no batch and no commit
+      job.last_chance = trouble->second.no_space && no_space_max_wait_ > 0 && waited >= no_space_max_wait_;
+    }
+    dispatch.jobs.push_back(std::move(job));
     worker.flights.push_back({id, std::move(*queued_name)});
     --count;
   }
@@ -267,10 +335,9 @@ bool Schedule::is_stuck(const Worker& worker, Nanoseconds now) const {
 
 std::vector<Schedule::Dispatch> Schedule::decide(Nanoseconds now) {
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
-    auto& [index, queued_name] = delayed_.begin()->second;
+    auto [index, queued_name] = std::move(delayed_.extract(delayed_.begin()).mapped());
     steps_[index].in_flight.erase(key(queued_name));
-    offer(index, queued_name.lane, queued_name.source, std::move(queued_name.name));
-    delayed_.erase(delayed_.begin());
+    queue_again(steps_[index], std::move(queued_name), false);
   }
   std::vector<std::size_t> takers(steps_.size(), 0);
   for (const auto& [id, worker] : workers_) takers[worker.step] += !worker.draining && !is_stuck(worker, now);
@@ -281,7 +348,7 @@ std::vector<Schedule::Dispatch> Schedule::decide(Nanoseconds now) {
     if (is_stuck(worker, now)) continue;
     std::size_t room = window(step);
     if (step.mood != Mood::kRunning) {
-      if (now < step.until || step.probing || !step.in_flight.empty()) continue;
+      if (now < step.until || step.probing || !idle(worker.step)) continue;
       step.probing = true;
       room = 1;
     }

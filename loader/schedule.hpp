@@ -5,6 +5,9 @@
 // out as many names ahead as a worker will need in the next moments. A name is in flight with one worker at a time:
 // two workers never accept the same arrival. `~n` names are taken last. A step whose plugin crashed on five
 // different files in a row is suspended, and probed with one file after 1, 2, 4 .. 60 s.
+//
+// A file for which there is no room, or that the system refuses, goes behind the others and waits 1, 2, 4 .. 60 s. The step
+// pauses with it, and the next probe is another file; once others have passed meanwhile, the file alone is held back.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +40,7 @@ class Schedule {
     WorkerId worker = 0;
     std::vector<wire::JobName> jobs;
   };
-  enum class Mood { kRunning, kPaused, kSuspended };  // kPaused: the disk is full
+  enum class Mood { kRunning, kPaused, kSuspended };  // kPaused: no room, or the system refuses what it does
 
   explicit Schedule(const std::vector<StepRules>& steps = {});
 
@@ -57,7 +60,7 @@ class Schedule {
   std::size_t queued(std::size_t step) const;
   std::size_t in_flight(std::size_t step) const;
   std::string oldest(std::size_t step) const;  // a name of the spool that waits first in its lane; empty: none
-  bool any_in_flight() const;
+  bool any_in_hand() const;  // of a worker
   std::size_t in_hand() const;  // with workers; not what somebody still writes, which is in flight as well
   bool crowded() const;  // names wait, or stand behind one in hand: they may have to change hands
   bool any_in_flight(std::size_t step, std::uint16_t source) const;
@@ -87,6 +90,19 @@ class Schedule {
   // Takes back what is above `in_hand`; it is queued again, in front.
   std::uint32_t last_id(WorkerId worker) const;
   void revoked(WorkerId worker, std::uint32_t in_hand);
+
+  // A file that is held back: for want of room, or since the system refuses it.
+  struct HeldBack {
+    Finished file;
+    std::string reason;     // of its last attempt
+    unsigned attempts = 0;
+    Nanoseconds since = 0;  // its first attempt
+    Nanoseconds due = 0;    // its next one
+    bool no_space = false;
+  };
+  std::vector<HeldBack> held_back(std::size_t step) const;
+  // What has been held back for want of room for so long gets its last chance (JobName::last_chance); 0: none ever does.
+  void set_no_space_max_wait(Nanoseconds wait) { no_space_max_wait_ = wait; }
 
   // By an operator: a step that is held gets no files; what its workers have not begun is taken back by the caller.
   void hold(std::size_t step, bool held) { steps_[step].held = held; }
@@ -129,6 +145,12 @@ class Schedule {
     bool probing = false;
     bool held = false;
     bool retired = false;
+    std::uint64_t passed = 0;                // files that were not held back
+    struct Trouble : HeldBack {
+      Nanoseconds backoff = 0;
+      std::uint64_t passed = 0;  // by others, when it was last tried
+    };
+    std::unordered_map<std::string, Trouble> troubles;  // by key; bounded
     std::set<std::uint16_t> left;            // sources
     std::set<std::string> crashes_in_a_row;  // uids
   };
@@ -136,6 +158,10 @@ class Schedule {
   static std::string key(const Queued& queued) { return std::to_string(queued.source) + '/' + queued.name; }
   std::deque<Queued>& lane_of(Step& step, Lane lane);
   void queue_again(Step& step, Queued queued, bool in_front);
+  bool idle(std::size_t step) const;  // no worker has anything of it
+  void hold_back(std::size_t index, Queued queued, const wire::Done& done, Nanoseconds now);
+  static std::deque<Queued>::iterator first_untried(Step& step, std::deque<Queued>& lane);
+  void drop_delayed(std::size_t index, std::optional<std::uint16_t> source);
   std::size_t window(const Step& step) const;
   std::optional<Queued> pop(Step& step);
   bool has_work(const Step& step) const;
@@ -146,7 +172,8 @@ class Schedule {
 
   std::vector<Step> steps_;
   std::map<WorkerId, Worker> workers_;
-  std::multimap<Nanoseconds, std::pair<std::size_t, Queued>> delayed_;  // being written; bounded by the queues
+  std::multimap<Nanoseconds, std::pair<std::size_t, Queued>> delayed_;  // being written, or held back; bounded by the queues
+  Nanoseconds no_space_max_wait_ = 0;
   bool entrances_closed_ = false;
 };
 

@@ -64,6 +64,19 @@ void print_steps(const json& steps) {
 
 }  // namespace
 
+// Files that wait behind the others, and why: no room for them, or the system refuses them.
+void print_held_back(const json& steps) {
+  for (const json& step : steps) {
+    const json held = step.value("held_back", json{{"count", 0}, {"files", json::array()}});
+    for (const json& one : held["files"]) {
+      std::cout << "held back: " << step["step"].get<std::string>() << ' ' << one["file"].get<std::string>() << " since "
+                << static_cast<long>(one["waits_s"].get<double>()) << " s, tried " << one["attempts"] << " times: " << one["reason"].get<std::string>() << '\n';
+    }
+    const std::size_t more = held["count"].get<std::size_t>() - held["files"].size();
+    if (more > 0) std::cout << "held back: " << step["step"].get<std::string>() << ' ' << more << " more\n";
+  }
+}
+
 int status(const std::string& option, bool as_json) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
@@ -88,6 +101,7 @@ int status(const std::string& option, bool as_json) {
   if (reply) std::cout << ", process " << out["pid"] << ", entrances " << out["entrances"].get<std::string>() << ", " << out["files_done"] << " treatments";
   std::cout << '\n';
   print_steps(out["steps"]);
+  print_held_back(out["steps"]);
   for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";

@@ -102,7 +102,11 @@ Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& 
     case Verdict::kFinish:
     {
       auto landed = finish_rename(spool, slot, job);
-      if (!landed) return landed.error();
+      if (!landed) {
+        const bool waits = landed.is(Code::kNoSpace) || landed.is(Code::kDestination);
+        if (waits) MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + filename));  // whoever claims it next finishes it
+        return landed.error();
+      }
       return Settled{name->uid, 0, landed->trashed, landed->trashed ? landed->reason : "finished"};
     }
     case Verdict::kContextMissing:

@@ -22,6 +22,7 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "rescan_interval", T::kDuration, "300", "how often the directories are listed, whatever inotify said", nullptr, 1, 86400},
     {"data", "min_free_space", T::kShare, "5%", "below it nothing new is accepted: a share of the filesystem, or a size"},
     {"data", "min_free_inodes", T::kShare, "5%", "below it nothing new is accepted: a share of the inodes, or their number"},
+    {"data", "no_space_max_wait", T::kDuration, "1h", "a file that alone does not fit, while there is room for others, goes to trash after so long; 0: never"},
     {"data", "trash_max_lifetime", T::kDuration, "7d", "files in trash are kept so long"},
     {"data", "tmp_max_lifetime", T::kDuration, "1h", "scratch of dead slots is kept so long"},
     {"data", "backlog_max_lifetime", T::kDuration, "0", "a waiting file older than this goes to trash; 0: never"},

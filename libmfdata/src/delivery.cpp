@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -79,6 +80,37 @@ Result<std::string> far_place(const Disk& disk, const Context& context, bool& do
 }
 
 }  // namespace
+
+Error delivery_error(Error error) {
+  switch (error.errnum) {
+    case ENAMETOOLONG:
+    case EILSEQ:
+    case EINVAL: error.code = Code::kBadData; return error;
+    case EFBIG:
+    case EOVERFLOW: error.code = Code::kLimit; return error;
+    default: break;
+  }
+  switch (error.code) {
+    case Code::kGone:
+    case Code::kExists:
+    case Code::kBusy:
+    case Code::kForeign:
+    case Code::kUnsupported:
+    case Code::kIo: error.code = Code::kDestination; break;
+    default: break;
+  }
+  return error;
+}
+
+Result<void> room_for(const std::string& directory, const struct stat& file) {
+  struct statvfs fs;
+  const std::uint64_t needed = static_cast<std::uint64_t>(file.st_blocks) * 512;
+  if (::statvfs(directory.c_str(), &fs) != 0) return {};
+  if (fs.f_files > 0 && fs.f_favail == 0) return Error{Code::kNoSpace, ENOSPC, "no space left in " + directory + ": it has no inode left"};
+  if (fs.f_bavail * fs.f_frsize >= needed) return {};
+  return Error{Code::kNoSpace, ENOSPC,
+               "no space left for " + std::to_string(needed) + " bytes in " + directory + ": " + std::to_string(fs.f_bavail * fs.f_frsize) + " are free"};
+}
 
 std::string directory_of(const std::string& path) {
   const std::size_t slash = path.rfind('/');
@@ -176,6 +208,8 @@ Result<void> deliver_far(const Spool& spool, const std::string& staged, const Co
   auto place = far_place(disk, context, done);
   if (!place) return place.error();
   if (!done) {
+    auto status = disk.status(staged);
+    if (status) MFDATA_TRY(room_for(directory, *status));
     const std::string hidden = layout::hidden(directory, '.' + context.uid);
     auto copied = copy_to_hidden(spool, staged, hidden, context);
     if (!copied) {

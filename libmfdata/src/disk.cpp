@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 #include <memory>
 #include <string_view>
 
@@ -258,31 +259,95 @@ Result<std::string> read_all(int file, std::size_t limit, const std::string& pat
   }
 }
 
-Result<void> copy_content(int from, int to, const std::string& path) {
-  if (::ioctl(to, FICLONE, from) == 0) return {};
-  bool in_kernel = true;
-  std::string block;
-  while (true) {
-    ssize_t got = 0;
-    if (in_kernel) {
-      got = ::copy_file_range(from, nullptr, to, nullptr, std::size_t{1} << 30, 0);
-      if (got < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EBADF)) {
-        in_kernel = false;
-        block.resize(1 << 18);
-        continue;
-      }
-    } else {
-      block.resize(1 << 18);
-      got = ::read(from, block.data(), block.size());
-      if (got > 0) {
-        block.resize(static_cast<std::size_t>(got));
-        MFDATA_TRY(write_all(to, block, path));
-      }
-    }
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return failed("copy", path);
-    if (got == 0) return {};
+namespace {
+
+// ENOSPC and EDQUOT with what the operator needs to know: how much it is, and how much room there is.
+Error copy_failed(int errnum, int to, std::uint64_t size, const std::string& path) {
+  Error error = system_error(errnum, "cannot copy " + std::to_string(size) + " bytes to " + shown(path));
+  struct statvfs fs;
+  if (error.code == Code::kNoSpace && ::fstatvfs(to, &fs) == 0) {
+    error.text += " (" + std::to_string(fs.f_bavail * fs.f_frsize) + " bytes are free)";
   }
+  return error;
+}
+
+// Bytes [begin, end) in the kernel, as far as it goes: where it got. What it says on the way, an error or an early end, is no
+// verdict on the file: FUSE, NFS, overlay and older kernels answer 0 or any errno here for a file that read(2) can read.
+off_t copy_in_kernel(int from, int to, off_t begin, off_t end) {
+  constexpr off_t kAtOnce = off_t{1} << 30;
+  off_t source = begin, target = begin;
+  while (source < end) {
+    const ssize_t got = ::copy_file_range(from, &source, to, &target, static_cast<std::size_t>(std::min(end - source, kAtOnce)), 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+  }
+  return target;
+}
+
+// To the end of the file, or to `end`. Gives where it got.
+Result<off_t> copy_by_reading(int from, int to, off_t begin, off_t end, std::uint64_t size, const std::string& path) {
+  std::string block(1 << 18, '\0');
+  off_t at = begin;
+  while (at < end) {
+    const auto room = static_cast<std::size_t>(std::min<off_t>(end - at, static_cast<off_t>(block.size())));
+    const ssize_t got = ::pread(from, block.data(), room, at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return failed("read", path);
+    if (got == 0) break;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t written = ::pwrite(to, block.data() + done, static_cast<std::size_t>(got - done), at + done);
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return copy_failed(errno, to, size, path);
+      done += written;
+    }
+    at += got;
+  }
+  return at;
+}
+
+// The next bytes that are not a hole, from `at`: lseek(2). A filesystem that knows no holes has none.
+std::pair<off_t, off_t> next_data(int file, off_t at, off_t size) {
+  const off_t begin = ::lseek(file, at, SEEK_DATA);
+  if (begin < 0 && errno == ENXIO) return {size, size};
+  if (begin < at) return {at, size};
+  const off_t end = ::lseek(file, begin, SEEK_HOLE);
+  return {begin, end > begin ? std::min(end, size) : size};
+}
+
+}  // namespace
+
+Result<void> copy_content(int from, int to, const std::string& path) {
+  struct stat before {}, after {}, copied {};
+  if (::fstat(from, &before) != 0) return failed("look at the source of", path);
+  const auto size = static_cast<std::uint64_t>(before.st_size);
+  if (::ioctl(to, FICLONE, from) != 0) {
+    // What cannot fit is not tried: meanwhile the disk would be full for everybody.
+    struct statvfs fs;
+    const auto needed = static_cast<std::uint64_t>(before.st_blocks) * 512;
+    if (::fstatvfs(to, &fs) == 0 && fs.f_blocks > 0 && needed > fs.f_bavail * fs.f_frsize) return copy_failed(ENOSPC, to, size, path);
+    off_t at = 0;
+    while (at < before.st_size) {
+      const auto [begin, end] = next_data(from, at, before.st_size);
+      at = copy_in_kernel(from, to, begin, end);
+      if (at == end) continue;
+      auto read = copy_by_reading(from, to, at, end, size, path);
+      if (!read) return read.error();
+      at = *read;
+      if (at < end) break;  // the source became shorter
+    }
+    // What came meanwhile; and files of the kernel have content, but no size.
+    if (at == before.st_size) {
+      auto rest = copy_by_reading(from, to, at, std::numeric_limits<off_t>::max(), size, path);
+      if (!rest) return rest.error();
+      at = *rest;
+    }
+    if (::ftruncate(to, at) != 0) return copy_failed(errno, to, size, path);  // a hole at the end
+  }
+  if (::fstat(from, &after) != 0 || ::fstat(to, &copied) != 0) return failed("look at the copy", path);
+  const bool sized = after.st_size != 0 || before.st_size != 0;
+  if (!sized || copied.st_size == after.st_size) return {};
+  return Error{Code::kIo, 0, "the copy " + shown(path) + " has " + std::to_string(copied.st_size) + " bytes and its source " +
+                                 std::to_string(after.st_size) + ": the source changed while it was copied, or its filesystem does not read it whole"};
 }
 
 }  // namespace mfdata

@@ -118,13 +118,15 @@ Result<Landing> finish_rename(const Spool& spool, const Slot& slot, const Job& j
   Result<void> moved;
   if (job.context.to.starts_with('/')) {
     moved = finish_delivery(spool, slot, job);
+    if (!moved) moved = delivery_error(moved.error());
   } else {
     const Place place = place_of(job.context, job.name);
     moved = spool.disk().rename(job.path, place.directory + '/' + place.filename);
     if (moved && spool.forces_hops()) MFDATA_TRY(spool.disk().sync(place.directory));
   }
   if (moved) return Landing{};
-  if (moved.is(Code::kNoSpace)) return moved.error();
+  const bool waits = moved.is(Code::kNoSpace) || moved.is(Code::kDestination);
+  if (waits && spool.disk().exists(job.path)) return moved.error();
   // A target that is gone: ours if the file itself still stands in the slot.
   if (!spool.disk().exists(job.path)) return moved.error();
   return no_target(spool, slot, job, moved.error());

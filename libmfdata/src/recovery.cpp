@@ -18,8 +18,12 @@ Result<void> settle_directory(const Spool& spool, const Slot& slot, const std::s
   Result<void> first;
   for (const std::string& name : *names) {
     auto settled = settle(spool, slot, directory + '/' + name, crash);
+    const bool waits = settled.is(Code::kNoSpace) || settled.is(Code::kDestination);
     if (settled) {
       on_settled(slot, *settled);
+    } else if (waits && !spool.disk().exists(directory + '/' + name)) {  // before its step, until its delivery can be finished
+      const auto waiting = SpoolName::parse(name);
+      on_settled(slot, Settled{waiting ? waiting->uid : name, 0, false, "returned"});
     } else if (first) {
       first = settled.error();
     }
@@ -141,7 +145,7 @@ Result<void> reap_slot(const Spool& spool, const Slot& slot, const Crash& crash,
   Result<void> rolled;
   if (!spool.off(Protection::kRollAtDeath)) rolled = roll_forward_all(spool, slot.commit_prefix());
   MFDATA_TRY(recover_slot(spool, slot, crash, on_settled));  // whatever cannot be published yet
-  return rolled.is(Code::kNoSpace) ? Result<void>() : rolled;
+  return rolled.is(Code::kNoSpace) || rolled.is(Code::kDestination) ? Result<void>() : rolled;
 }
 
 }  // namespace mfdata

@@ -97,6 +97,7 @@ GeneralSettings general_settings(const ConfigValue& tree, const std::string& con
   general.max_file_size = data.bytes("max_file_size");
   general.rescan_interval_s = data.seconds("rescan_interval");
   general.lifetimes = {data.seconds("trash_max_lifetime"), data.seconds("tmp_max_lifetime"), data.seconds("backlog_max_lifetime")};
+  general.no_space_max_wait_s = data.seconds("no_space_max_wait");
   general.min_free_space = reserve(data, "min_free_space");
   general.min_free_inodes = reserve(data, "min_free_inodes");
   general.cpu_policy_batch = loader.text("cpu_policy") == "batch";

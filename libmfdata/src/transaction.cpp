@@ -239,8 +239,10 @@ Result<void> publish_delivery(const Spool& spool, const std::string& id, const s
     return trash_staged(spool, id, staged, *context, "emptied", "a power cut lost its content before it was delivered");
   }
   auto placed = place_delivery(spool, staged, *context);
-  if (placed || placed.is(Code::kNoSpace)) return placed;
-  return trash_staged(spool, id, staged, *context, "no target", placed.error().text);
+  if (placed) return placed;
+  const Error error = delivery_error(placed.error());
+  if (error.code == Code::kNoSpace || error.code == Code::kDestination) return error;  // it waits
+  return trash_staged(spool, id, staged, *context, "no target", error.text);
 }
 
 // Somebody else put a file under the name of an output into the spool: ours goes to trash, to be looked at.

@@ -47,6 +47,7 @@ mfdata_rc rc_of(const Error& error) {
     case Code::kAttribute: return MFDATA_E_LIMIT;
     case Code::kUnsupported: return MFDATA_E_UNSUPPORTED;
     case Code::kForeign:
+    case Code::kDestination:
     case Code::kIo: return MFDATA_E_IO;
   }
   return MFDATA_E_IO;

@@ -82,6 +82,7 @@ struct Encoder {
       out.number(job.id);
       out.number(job.source);
       out.number(static_cast<std::uint8_t>(job.alone));
+      out.number(static_cast<std::uint8_t>(job.last_chance));
       out.text(job.name, 255);
     }
     return out.take();
@@ -107,6 +108,7 @@ struct Encoder {
       out.number(static_cast<std::uint16_t>(std::min<std::size_t>(done.routed.size(), 1024)));
       for (std::size_t i = 0; i < std::min<std::size_t>(done.routed.size(), 1024); ++i) out.number(done.routed[i]);
       out.text(done.reason, kMaxReason);
+      out.text(done.waits_as, kMaxReason);
     }
     return out.take();
   }
@@ -166,11 +168,12 @@ struct Encoder {
 
 Jobs read_jobs(Reader& in) {
   Jobs message;
-  for (std::size_t left = in.count(9, kMaxJobsPerPacket); left > 0; --left) {
+  for (std::size_t left = in.count(10, kMaxJobsPerPacket); left > 0; --left) {
     JobName job;
     job.id = in.number<std::uint32_t>();
     job.source = in.number<std::uint16_t>();
     job.alone = in.flag();
+    job.last_chance = in.flag();
     job.name = in.text(255);
     in.require(!job.name.empty() && job.name.find('/') == std::string::npos);
     message.jobs.push_back(std::move(job));
@@ -180,7 +183,7 @@ Jobs read_jobs(Reader& in) {
 
 Results read_results(Reader& in) {
   Results message;
-  for (std::size_t left = in.count(35, kMaxJobsPerPacket); left > 0; --left) {
+  for (std::size_t left = in.count(37, kMaxJobsPerPacket); left > 0; --left) {
     Done done;
     done.id = in.number<std::uint32_t>();
     const auto outcome = in.number<std::uint8_t>();
@@ -193,6 +196,7 @@ Results read_results(Reader& in) {
     done.age_ms = in.number<std::uint64_t>();
     for (std::size_t n = in.count(2, 1024); n > 0; --n) done.routed.push_back(in.number<std::uint16_t>());
     done.reason = in.text(kMaxReason);
+    done.waits_as = in.text(kMaxReason);
     message.done.push_back(std::move(done));
   }
   return message;

@@ -31,6 +31,7 @@ struct JobName {
   std::uint16_t source = 0;  // index into the worker's sources; kStepSource: its step directory
   std::string name;
   bool alone = false;  // it may be what crashed: nobody waits for its commit
+  bool last_chance = false;  // it has waited for room for long: when it alone still does not fit, it goes to trash
   bool operator==(const JobName&) const = default;
 };
 inline constexpr std::uint16_t kStepSource = 0;
@@ -72,6 +73,7 @@ struct Done {
   std::uint64_t age_ms = 0;        // since its arrival
   std::vector<std::uint16_t> routed;  // indices into the worker's targets
   std::string reason;
+  std::string waits_as;  // kNoSpace, kError: the name before its step of a file that was taken and given back; else empty
 };
 struct Results {
   std::vector<Done> done;

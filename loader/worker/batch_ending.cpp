@@ -47,7 +47,7 @@ Result<void> EndingPolicy::plan_failure(Treatment& treatment, std::size_t index,
     DeliveryStyle style;
     style.tags_suffix = ".tags";
     const std::size_t before = treatment.staged().size();
-    auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, true) : treatment.emit(file, Op::kMove, target);
+    auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, MakeDirectories{true, 0}) : treatment.emit(file, Op::kMove, target);
     if (staged) {
       const StagedOutput output = treatment.staged().back();
       treatment.staged().resize(before);
@@ -86,6 +86,7 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
   Result<void> planned = changed ? Result<void>() : changed.error();
   for (std::size_t i = 0; i < jobs.size() && planned; ++i) {
     if (failed_for_room(treatment, jobs[i], results[i])) planned = Error{Code::kNoSpace, ENOSPC, "the disk is full: " + treatment.reason};
+    if (const auto refused = refused_elsewhere(treatment, jobs[i], results[i]); refused && planned) planned = *refused;
   }
   for (std::size_t i = 0; i < jobs.size() && planned; ++i) {
     Job& job = jobs[i];

@@ -1,6 +1,7 @@
 #include "worker/call_faults.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <type_traits>
 
 #include "worker/plugin_host.hpp"
@@ -20,7 +21,7 @@ mfdata_rc fault_of(mfdata_ctx* ctx, std::string_view name) {
   PluginHost& host = PluginHost::of(ctx);
   const mfdata_rc code = host.faults()->at_call(name);
   if (code == MFDATA_OK) return code;
-  if (code == MFDATA_E_FULL && host.treatment()) host.treatment()->met_full_disk = true;  // as when the system says so
+  if (code == MFDATA_E_FULL && host.treatment()) host.treatment()->met = Error{Code::kNoSpace, ENOSPC, "the disk is full"};  // as when the system says so
   host.write_log(MFDATA_LOG_DEBUG, std::string(name) + " was made to fail with " + std::to_string(code));
   return code;
 }

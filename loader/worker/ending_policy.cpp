@@ -12,6 +12,7 @@
 #include "libmfdata/clock.hpp"
 #include "libmfdata/delivery.hpp"
 #include "libmfdata/ending.hpp"
+#include "libmfdata/printable.hpp"
 #include "libmfdata/transaction.hpp"
 #include "libmfdata/trash.hpp"
 
@@ -20,7 +21,9 @@ namespace {
 
 using wire::Outcome;
 
-constexpr std::size_t kRememberedWaits = 10'000;
+constexpr std::size_t kMaxPending = 16;
+constexpr std::int64_t kPendingPause = 1'000'000'000;
+constexpr std::uint64_t kRoomForOthers = 1 << 20;
 
 // Everything else is the system's trouble: the file waits until it is over.
 bool is_of_the_file(Code code) {
@@ -43,6 +46,23 @@ void note_trashed(const std::string& reason, End& end) {
   end.ended = false;
   end.routed.clear();
   end.reason = reason;
+}
+
+// While one file does not fit: others would, in the spool and wherever this one goes.
+bool has_room_for_others(const Spool& spool, const std::vector<StagedOutput>& staged) {
+  if (spool.disk().nearly_full()) return false;
+  return std::all_of(staged.begin(), staged.end(), [](const StagedOutput& output) {
+    if (!output.far) return true;
+    auto target = Disk::open(directory_of(output.path));
+    return target && target->free_bytes() >= kRoomForOthers;
+  });
+}
+
+// Which file it is, and how much room there is: what an operator has to know to make room for it.
+std::string for_want_of_room(const Spool& spool, const Job& job, const Error& error) {
+  const auto name = job.context.tags.get("first.core.original_basename");
+  return error.text + "; the file \"" + printable(std::string(name.value_or("?")), 255) + "\" has " + std::to_string(job.status.st_size) +
+         " bytes, and " + std::to_string(spool.disk().free_bytes()) + " are free in the spool";
 }
 
 bool moves_the_input(const std::vector<StagedOutput>& staged) {
@@ -82,6 +102,8 @@ Result<void> EndingPolicy::run_transaction(const std::vector<Job*>& jobs, std::v
   auto done = transaction(spool_, slot_, jobs, outputs, committed);
   if (committed && !done) {  // what is committed is done; publishing goes on when it can
     pending_ = true;
+    next_pending_ns_ = monotonic_ns() + kPendingPause;
+    pending_problem_ = done.error().text;
     return {};
   }
   return done;
@@ -118,8 +140,17 @@ Result<void> EndingPolicy::commit_input(const StagedOutput& staged, Job& job, En
   return run_transaction({&job}, outputs);
 }
 
+// What goes to another filesystem is copied after the commit, and then there is no way back: it is looked at before.
+Result<void> EndingPolicy::fits_elsewhere(const Job& job, const StagedOutput& staged) const {
+  if (!staged.far) return {};
+  if (staged.file->input >= 0) return room_for(directory_of(staged.path), job.status);
+  auto status = spool_.disk().status(staged.file->path);
+  return status ? room_for(directory_of(staged.path), *status) : Result<void>();
+}
+
 // The delivery of an input that needs a transaction: to another filesystem, or with a sidecar.
 Result<void> EndingPolicy::plan_delivery(const StagedOutput& staged, Job& job, std::vector<Output>& outputs) const {
+  MFDATA_TRY(fits_elsewhere(job, staged));
   const bool own_inode = job.status.st_nlink == 1;
   if (!staged.far && !(job.name.sidecar && own_inode)) return add_outputs(job, staged, 0, true, outputs);
   // No copy inside the spool: a second name of the inode.
@@ -137,6 +168,7 @@ Result<void> EndingPolicy::plan_delivery(const StagedOutput& staged, Job& job, s
 // The outputs of one staged file, in a transaction with others.
 Result<void> EndingPolicy::add_outputs(const Job& job, const StagedOutput& staged, std::size_t index, bool keeps_uid,
                                        std::vector<Output>& outputs) const {
+  MFDATA_TRY(fits_elsewhere(job, staged));
   const bool is_input = staged.file->input >= 0;
   const bool delivered = staged.step.empty();
   const std::string uid =
@@ -216,6 +248,7 @@ std::vector<End> EndingPolicy::finish_group(const std::vector<Treatment*>& treat
   stuck_ = stuck_ || !undone;
   for (std::size_t i = 0; i < treatments.size(); ++i) {
     ends[i] = failed;
+    if (done.is(Code::kNoSpace)) ends[i].reason = for_want_of_room(spool_, *jobs[i], done.error());
     give_back_from(*jobs[i], undone, ends[i]);
   }
   return ends;
@@ -268,7 +301,7 @@ Result<void> EndingPolicy::fail(Treatment& treatment, const std::string& reason,
   DeliveryStyle style;
   style.tags_suffix = ".tags";
   const std::string& target = settings_.step.failure_target;
-  auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, true)
+  auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, MakeDirectories{true, 0})
                                         : treatment.emit(file, Op::kMove, target);
   if (!staged) {
     end.trashed = true;
@@ -286,14 +319,19 @@ End EndingPolicy::recover_from(Treatment& treatment, const Error& error, bool lo
   auto undone = abort_transaction(spool_, slot_);
   stuck_ = stuck_ || !undone;
   const bool single = treatment.jobs().size() == 1;
+  const bool no_room = error.code == Code::kNoSpace;
+  const bool gives_up = no_room && single && treatment.last_chance && undone;
+  if (no_room) end.reason = for_want_of_room(spool_, treatment.jobs()[0], error);
+  treatment.remove_new_files();  // also: they may be what fills the disk
   for (std::size_t index = 0; index < treatment.jobs().size(); ++index) {
     Job& job = treatment.jobs()[index];
     if (undone && (lost_input || error.code == Code::kGone) && !stands(spool_, job)) {
       bring_back(treatment, index, end);
       if (!stands(spool_, job)) continue;
     }
-    if (undone && single && is_of_the_file(error.code) && spool_.disk().exists(job.path)) {  // the operator looks at it
-      auto kept = trash(spool_, slot_, job, note_of(treatment, 0, "failed", end.reason));
+    const bool too_large = gives_up && has_room_for_others(spool_, treatment.staged());
+    if (undone && single && (too_large || is_of_the_file(error.code)) && spool_.disk().exists(job.path)) {  // the operator looks at it
+      auto kept = trash(spool_, slot_, job, note_of(treatment, 0, too_large ? "no room" : "failed", end.reason));
       if (kept) {
         end.outcome = Outcome::kFailed;
         end.trashed = true;
@@ -338,17 +376,30 @@ void EndingPolicy::give_back_from(const Job& job, const Result<void>& undone, En
   end.reason += "; " + back.error().text;
 }
 
+bool EndingPolicy::met_full_disk(const Treatment& treatment) { return treatment.met && treatment.met->code == Code::kNoSpace; }
+
+// A delivery was refused for what any file would have met, and the step could do nothing but fail: its file waits. A retry that
+// it asks for, and has left, is its own answer.
+std::optional<Error> EndingPolicy::refused_elsewhere(const Treatment& treatment, const Job& job, std::int32_t rc) const {
+  if (rc == MFDATA_OK || rc == MFDATA_SKIP || rc == MFDATA_CANCELLED || !treatment.met || met_full_disk(treatment)) return std::nullopt;
+  if (rc == MFDATA_RETRY && next_attempt(treatment, job)) return std::nullopt;
+  return treatment.met;
+}
+
+// Room may come between the failure of a step and the look that follows: after a full disk it is looked before as well.
+void EndingPolicy::begin() {
+  full_before_ = was_full_ && spool_.disk().nearly_full();
+  was_full_ = full_before_;
+}
+
 // Before the failure policy is applied: a plugin says that it met a full disk, or writes by itself and says that the file
-// failed. A retry that it asks for, and has left, is its own answer to that. Room may come between its failure and our
-// look: a file that has waited for room fails twice before it is believed.
+// failed. A retry that it asks for, and has left, is its own answer to that.
 bool EndingPolicy::failed_for_room(const Treatment& treatment, const Job& job, std::int32_t rc) {
   if (rc == MFDATA_OK || rc == MFDATA_SKIP || rc == MFDATA_CANCELLED) return false;
   if (rc == MFDATA_RETRY && next_attempt(treatment, job)) return false;
-  const bool waited = waited_for_room_.erase(job.name.uid) > 0;
-  if (rc != MFDATA_E_FULL && !treatment.met_full_disk && !spool_.disk().nearly_full()) return waited;
-  if (waited_for_room_.size() >= kRememberedWaits) waited_for_room_.clear();
-  waited_for_room_.insert(job.name.uid);
-  return true;
+  const bool full = rc == MFDATA_E_FULL || met_full_disk(treatment) || full_before_ || spool_.disk().nearly_full();
+  was_full_ = was_full_ || full;
+  return full;
 }
 
 End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
@@ -362,8 +413,10 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
     if (!restored) return recover_from(treatment, restored.error(), true);
     if (*restored) treatment.reason = kRemovedInput;
   }
-  if ((rc != MFDATA_OK && treatment.met_full_disk) || failed_for_room(treatment, job, rc)) {
+  if ((rc != MFDATA_OK && met_full_disk(treatment)) || failed_for_room(treatment, job, rc)) {
     done = Error{Code::kNoSpace, ENOSPC, "the disk is full: " + treatment.reason};
+  } else if (const auto refused = refused_elsewhere(treatment, job, rc)) {
+    done = *refused;
   } else if (rc == MFDATA_OK) {
     note_routes(treatment.staged(), end);
     done = commit(treatment, end);
@@ -409,10 +462,20 @@ Result<void> EndingPolicy::retry_pending() {
     MFDATA_TRY(give_back(spool_, slot_, kept_open_.back()));
     kept_open_.pop_back();
   }
-  if (!pending_) return {};
+  if (!pending_ || monotonic_ns() < next_pending_ns_) return pending_is_full_ ? Error{Code::kDestination, 0, pending_problem_} : Result<void>();
   auto rolled = roll_forward_all(spool_, slot_.commit_prefix());
   pending_ = !rolled;
-  return rolled;
+  pending_is_full_ = false;
+  next_pending_ns_ = monotonic_ns() + kPendingPause;
+  pending_problem_ = rolled ? "" : rolled.error().text;
+  if (rolled) return {};
+  std::size_t pending = 0;
+  auto counted = spool_.disk().visit(layout::kCommit, [&](const std::string& id) {
+    pending += id.starts_with(slot_.commit_prefix());
+    return pending < kMaxPending;
+  });
+  pending_is_full_ = !counted || pending >= kMaxPending;
+  return pending_is_full_ ? rolled : Result<void>();
 }
 
 }  // namespace mfdata

@@ -31,6 +31,8 @@ class EndingPolicy {
   EndingPolicy(const Spool& spool, const Slot& slot, const wire::WorkerSettings& settings)
       : spool_(spool), slot_(slot), settings_(settings), pending_(!spool.off(Protection::kRollAtDeath)) {}
 
+  // Before a treatment.
+  void begin();
   // Ends the only job of the treatment after the step returned `rc`.
   End finish(Treatment& treatment, std::int32_t rc);
   // True when the treatment of one job would end in a transaction of its own: `finish_group` ends several in one.
@@ -42,9 +44,12 @@ class EndingPolicy {
   // The loop guard: to trash.
   End finish_loop(Treatment& treatment);
 
-  // A commit that could not be published yet (a full disk elsewhere), or an input that could not be made anew, is tried again.
-  // The error: one is left.
+  // A commit that could not be published yet (a full disk or a missing directory elsewhere), or an input that could not be made
+  // anew, is tried again, about once a second. The error: nothing more may be processed until it could be done; a few commits
+  // that wait hold up nobody.
   Result<void> retry_pending();
+  // Why the last commit that waits does; empty: none.
+  const std::string& pending_problem() const { return pending_problem_; }
 
   // Files stand in the slot that could not be given back: they wait for the end of this worker.
   bool stuck() const { return stuck_; }
@@ -77,6 +82,9 @@ class EndingPolicy {
   End recover_from(Treatment& treatment, const Error& error, bool lost_input = false);
   void bring_back(Treatment& treatment, std::size_t index, End& end);
   void give_back_from(const Job& job, const Result<void>& undone, End& end);
+  Result<void> fits_elsewhere(const Job& job, const StagedOutput& staged) const;
+  static bool met_full_disk(const Treatment& treatment);
+  std::optional<Error> refused_elsewhere(const Treatment& treatment, const Job& job, std::int32_t rc) const;
   bool failed_for_room(const Treatment& treatment, const Job& job, std::int32_t rc);
   TrashNote note_of(Treatment& treatment, std::size_t index, const std::string& reason, const std::string& text) const;
 
@@ -84,8 +92,11 @@ class EndingPolicy {
   const Slot& slot_;
   const wire::WorkerSettings& settings_;
   bool pending_;
+  bool pending_is_full_ = false;
+  std::int64_t next_pending_ns_ = 0;
+  std::string pending_problem_;
   bool stuck_ = false;
-  std::set<std::string> waited_for_room_;  // uids
+  bool was_full_ = false, full_before_ = false;  // the disk, when a step failed last; when the treatment began
   std::vector<Job> kept_open_;             // of inputs that a step removed, and that cannot be made anew yet: their only copy
 };
 

@@ -31,6 +31,7 @@ mfdata_rc rc_of(const Error& error) {
     case Code::kBusy: return MFDATA_E_BUSY;
     case Code::kUnsupported: return MFDATA_E_UNSUPPORTED;
     case Code::kForeign:
+    case Code::kDestination:
     case Code::kIo: return MFDATA_E_IO;
   }
   return MFDATA_E_IO;
@@ -39,7 +40,8 @@ mfdata_rc rc_of(const Error& error) {
 // Reports to the log why a host function refused: the code alone says too little.
 mfdata_rc refuse(mfdata_ctx* ctx, const Error& error) {
   Treatment* treatment = PluginHost::of(ctx).treatment();
-  if (treatment && error.code == Code::kNoSpace) treatment->met_full_disk = true;  // not the plugin's failure
+  const bool of_the_system = error.code == Code::kNoSpace || error.code == Code::kDestination;  // not the plugin's failure
+  if (treatment && of_the_system) treatment->met = error;
   PluginHost::of(ctx).write_log(MFDATA_LOG_DEBUG, error.text);
   return rc_of(error);
 }
@@ -303,11 +305,11 @@ mfdata_rc deliver(mfdata_ctx* ctx, mfdata_file* file, int32_t op, mfdata_str dir
   mfdata_delivery known{};
   if (how) std::copy_n(reinterpret_cast<const char*>(how), std::min<std::size_t>(how->struct_size, sizeof known), reinterpret_cast<char*>(&known));
   if ((known.flags & ~kDeliveryFlags) != 0) return MFDATA_E_UNSUPPORTED;
-  if (known.mode > 07777 || !usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
+  if (known.mode > 07777 || known.dir_mode > 07777 || !usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
   DeliveryStyle style{known.mode, text_of(known.tags_suffix), (known.flags & MFDATA_DELIVERY_DROP_TAGS) != 0};
   if (style.tags_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos) return MFDATA_E_ARG;
-  rc = answer(ctx, treatment->deliver(file, static_cast<Op>(op), text_of(directory), text_of(known.basename), style,
-                                      (known.flags & MFDATA_DELIVERY_MKDIRS) != 0));
+  const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.dir_mode};
+  rc = answer(ctx, treatment->deliver(file, static_cast<Op>(op), text_of(directory), text_of(known.basename), style, make));
   const PluginHost& host = PluginHost::of(ctx);
   if (rc == MFDATA_OK && host.log_enabled(MFDATA_LOG_DEBUG)) host.write_log(MFDATA_LOG_DEBUG, "to be delivered: " + treatment->staged().back().path);
   return rc;

@@ -115,6 +115,10 @@ void StepRunner::run() {
 void StepRunner::tick() {
   const std::int64_t now = monotonic_ns();
   (void)policy_.retry_pending();
+  if (policy_.pending_problem() != pending_told_) {
+    pending_told_ = policy_.pending_problem();
+    host_.write_log(MFDATA_LOG_WARNING, pending_told_.empty() ? "what had waited to be delivered is delivered" : "a delivery waits: " + pending_told_);
+  }
   if (!instance_.ticks() || now - last_tick_ns_ < kSecond) return;
   instance_.tick(now, last_tick_ns_);
   last_tick_ns_ = now;
@@ -186,6 +190,7 @@ wire::Done StepRunner::done_of(std::uint32_t id, const Job& job, End end, std::i
   done.age_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, age));
   done.routed = std::move(end.routed);
   done.reason = std::move(end.reason);
+  if (end.outcome == Outcome::kNoSpace || end.outcome == Outcome::kError) done.waits_as = job.name.spell();
   return done;
 }
 
@@ -223,12 +228,13 @@ void StepRunner::treat_taken(const wire::JobName& name, Job job, std::int64_t be
   note_in_hand(job.name.spell());
   if (Treatment::next_hop(job.context.tags) > settings_.step_limit) return end_loop(name.id, std::move(job), began);
   const bool alone = name.alone || job.name.crashes > 0;  // a batch that crashed is tried again one file at a time
-  if (!instance_.takes_batches()) return treat_one(name.id, std::move(job), began, alone);
+  if (!instance_.takes_batches()) return treat_one(name, std::move(job), began, alone);
   host_.progress().started_ns = 0;
   if (batch_.empty()) batch_due_ns_ = began + static_cast<std::int64_t>(settings_.step.batch_max_wait_s * 1e9);
   if (alone && !batch_.empty()) treat_batch();
   batch_.push_back(std::move(job));
   batch_ids_.push_back(name.id);
+  batch_last_chance_ = alone && name.last_chance;
   if (alone) treat_batch();
 }
 
@@ -236,19 +242,21 @@ std::int64_t StepRunner::deadline(std::int64_t began) const {
   return settings_.trial.deadline_passed ? began : began + static_cast<std::int64_t>(settings_.step.timeout_s * 1e9);
 }
 
-void StepRunner::treat_one(std::uint32_t id, Job job, std::int64_t began, bool alone) {
+void StepRunner::treat_one(const wire::JobName& name, Job job, std::int64_t began, bool alone) {
   alone = alone_.erase(job.name.uid) > 0 || alone;
   std::vector<Job> jobs;
   jobs.push_back(std::move(job));
   treatment_->begin(std::move(jobs), "");
+  treatment_->last_chance = name.last_chance;
+  policy_.begin();
   const mfdata_rc rc = instance_.process(*treatment_, deadline(began));
   channel_.send_metrics(host_.take_metrics());  // before the result: whoever sees that sees them
   if (!alone && policy_.shares_commit(*treatment_, rc)) {
     host_.progress().started_ns = 0;  // the time of a common commit is nobody's alone
-    join_group(id, began);
+    join_group(name.id, began);
   } else {
     End end = policy_.finish(*treatment_, rc);
-    report(done_of(id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
+    report(done_of(name.id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
     treatment_->reset();
   }
   ++treated_;
@@ -324,6 +332,8 @@ void StepRunner::treat_batch() {
   note_in_hand(batch_.size() == 1 ? batch_.front().name.spell() : kEveryFile);
   std::vector<std::uint32_t> ids = std::exchange(batch_ids_, {});
   treatment_->begin(std::exchange(batch_, {}), fresh_uid());
+  treatment_->last_chance = std::exchange(batch_last_chance_, false);
+  policy_.begin();
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
   channel_.send_metrics(host_.take_metrics());
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);

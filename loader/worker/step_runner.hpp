@@ -41,7 +41,7 @@ class StepRunner {
   void treat(const wire::JobName& name);
   void treat_taken(const wire::JobName& name, Job job, std::int64_t began);
   std::int64_t deadline(std::int64_t began) const;
-  void treat_one(std::uint32_t id, Job job, std::int64_t began, bool alone);
+  void treat_one(const wire::JobName& name, Job job, std::int64_t began, bool alone);
   void join_group(std::uint32_t id, std::int64_t began);
   void end_group();
   void treat_batch();
@@ -71,8 +71,10 @@ class StepRunner {
   std::deque<wire::JobName> names_;
   std::vector<Job> batch_;  // claimed, waiting for more
   std::vector<std::uint32_t> batch_ids_;
+  bool batch_last_chance_ = false;  // of a batch of one
   std::int64_t batch_due_ns_ = 0;
   std::int64_t last_tick_ns_ = 0;
+  std::string pending_told_;
   std::uint64_t treated_ = 0, leaks_looked_for_ = 0, descriptors_counted_ = 0;  // treatments, and how many when
   std::uint64_t open_files_limit_ = 1024;
   bool stopping_ = false;

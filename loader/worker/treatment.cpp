@@ -2,11 +2,12 @@
 
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/filesystem/operations.hpp>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 
@@ -39,6 +40,39 @@ bool usable_name(const std::string& name) {
     at = end + 1;
   }
   return true;
+}
+
+// The directory that is missing, and its parents: each gets the mode of the directory that it is made in, or the one that is
+// asked for, whatever the umask of a worker is.
+Result<void> make_missing(const std::string& directory, std::uint32_t mode) {
+  struct stat st;
+  if (::stat(directory.c_str(), &st) == 0) return {};
+  if (errno != ENOENT || directory == "/") return system_error(errno, "cannot look at " + directory);
+  const std::string parent = directory_of(directory);
+  MFDATA_TRY(make_missing(parent, mode));
+  if (::stat(parent.c_str(), &st) != 0) return system_error(errno, "cannot look at " + parent);
+  if (::mkdir(directory.c_str(), 0700) != 0) return errno == EEXIST ? Result<void>() : system_error(errno, "cannot make " + directory);
+  if (::chmod(directory.c_str(), mode != 0 ? mode : st.st_mode & 07777) == 0) return {};
+  return system_error(errno, "cannot set the mode of " + directory);
+}
+
+// Where a delivery goes, made where that may be: the device it is on. `top` is what the operator wrote. Outside of the home
+// it is never made: a mount that is away would be hidden files below its mount point once it is back.
+Result<dev_t> delivery_directory(const std::string& top, const std::string& directory, const MakeDirectories& make, bool of_the_home) {
+  struct stat there;
+  if (::stat(directory.c_str(), &there) != 0) {
+    const bool top_stands = ::stat(top.c_str(), &there) == 0;
+    if (!top_stands && !(make.wanted && of_the_home)) {
+      Error error = system_error(errno, "cannot deliver to " + top);
+      if (error.errnum == ENOENT) error.text += ": make the directory, or mount what belongs there";
+      return error;
+    }
+    if (!make.wanted) return system_error(ENOENT, "cannot deliver to " + directory);
+    MFDATA_TRY(make_missing(directory, make.mode));
+    if (::stat(directory.c_str(), &there) != 0) return system_error(errno, "cannot deliver to " + directory);
+  }
+  if (!S_ISDIR(there.st_mode)) return system_error(ENOTDIR, "cannot deliver to " + directory);
+  return there.st_dev;
 }
 
 }  // namespace
@@ -90,19 +124,23 @@ void Treatment::begin_reading(const std::string& absolute, const TagSet& tags) {
 }
 
 void Treatment::reset() {
-  if (made_files_) {
-    for (const mfdata_file& file : files_) {
-      if (file.input < 0) (void)spool_.disk().unlink(file.path);
-    }
-  }
-  clear_scratch();
-  made_files_ = met_full_disk = read_only_ = false;
+  remove_new_files();
+  met.reset();
+  last_chance = read_only_ = false;
   jobs_.clear();
   hops_.clear();
   files_.clear();
   staged_.clear();
   reason.clear();
   retry_delay_ms.reset();
+}
+
+void Treatment::remove_new_files() {
+  for (const mfdata_file& file : files_) {
+    if (made_files_ && file.input < 0) (void)spool_.disk().unlink(file.path);
+  }
+  made_files_ = false;
+  clear_scratch();
 }
 
 void Treatment::clear_scratch() {
@@ -193,7 +231,7 @@ Result<void> Treatment::emit(mfdata_file* file, Op op, const std::string& target
 }
 
 Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& directory, const std::string& basename,
-                                const DeliveryStyle& style, bool make_directories) {
+                                const DeliveryStyle& style, const MakeDirectories& make) {
   const std::string name = basename.empty() ? std::string(file->tags.get("first.core.original_basename").value_or("")) : basename;
   if (!directory.starts_with('/') || directory.find('\0') != std::string::npos) {
     return argument("a delivery goes to an absolute directory, not \"" + directory.substr(0, 200) + '"');
@@ -205,18 +243,13 @@ Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& dir
   for (const char* ours : {"/tmp/", "/trash/"}) {
     if (output.path.starts_with(spool_.disk().root() + ours)) return argument("no file is delivered into the spool's own " + std::string(ours));
   }
-  const std::string final_directory = directory_of(output.path);
-  struct stat there;
-  bool stands = ::stat(final_directory.c_str(), &there) == 0;
-  if (!stands && make_directories) {
-    boost::system::error_code code;
-    boost::filesystem::create_directories(final_directory, code);
-    if (code) return system_error(code.value(), "cannot make " + final_directory);
-    stands = ::stat(final_directory.c_str(), &there) == 0;
+  const bool of_the_home = directory.starts_with(settings_.home + '/');
+  auto device = delivery_directory(directory, directory_of(output.path), make, of_the_home);
+  if (!device) return delivery_error(device.error());
+  output.far = *device != spool_.disk().device();
+  if (output.far && ::access(directory_of(output.path).c_str(), W_OK | X_OK) != 0) {  // before anything is committed
+    return delivery_error(system_error(errno, "cannot deliver to " + directory_of(output.path)));
   }
-  if (!stands) return system_error(errno, "cannot deliver to " + final_directory);
-  if (!S_ISDIR(there.st_mode)) return argument(final_directory + " is not a directory");
-  output.far = there.st_dev != spool_.disk().device();
   output.file = file;
   output.op = op == Op::kLink ? Op::kCopy : op;
   output.style = style;

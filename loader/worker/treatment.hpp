@@ -46,6 +46,12 @@ struct StagedOutput {
   bool far = false;              // on another filesystem
 };
 
+// Of a delivery: whether directories that are missing below its directory are made, and with which mode.
+struct MakeDirectories {
+  bool wanted = false;
+  std::uint32_t mode = 0;  // permission bits; 0: those of the directory that they are made in
+};
+
 class Treatment {
  public:
   static constexpr std::size_t kMaxOutputs = 10'000;
@@ -62,6 +68,7 @@ class Treatment {
   bool read_only() const { return read_only_; }
   void reset();  // forgets everything, and removes what was made and not staged
   void clear_scratch();  // what the call left there; `reset` does it too
+  void remove_new_files();  // what was made and not committed takes no room; nothing can be staged any more
 
   std::vector<Job>& jobs() { return jobs_; }
   mfdata_file* input(std::size_t index) { return &files_[index]; }
@@ -73,7 +80,7 @@ class Treatment {
   Result<mfdata_file*> adopt(const std::string& path, const mfdata_file* inherit);
   Result<void> emit(mfdata_file* file, Op op, const std::string& target);
   Result<void> deliver(mfdata_file* file, Op op, const std::string& directory, const std::string& basename,
-                       const DeliveryStyle& style, bool make_directories);
+                       const DeliveryStyle& style, const MakeDirectories& make);
 
   // The tags of an input as the step got them: what it changed is forgotten.
   TagSet tags_at_begin(std::size_t index) const;
@@ -82,7 +89,9 @@ class Treatment {
   bool input_changed(std::size_t index) const;
   bool owns(const mfdata_file* file) const;
 
-  bool met_full_disk = false;                 // a host function did, in this call
+  // In this call a host function met trouble that is neither the file's nor the plugin's: kNoSpace, kDestination.
+  std::optional<Error> met;
+  bool last_chance = false;                   // wire::JobName
   std::string reason;                         // of the result
   std::optional<std::int64_t> retry_delay_ms;  // of a retry
 

@@ -26,7 +26,6 @@ class Archive : public sdk::Step {
       throw sdk::Error(MFDATA_E_ARG, "dest_dir is an absolute directory, not \"" + destination_.directory() + '"');
     }
     destination_.style.tags_suffix = context.text("keep_tags_suffix", ".tags");
-    destination_.style.make_directories = true;
   }
 
   sdk::Result process(sdk::File& file) override {

@@ -5,6 +5,7 @@
 // {WORD} is refused at the start. It prints "FILEPATH: PATH" for each file that it
 // made: they go to dest_dir, with the tags of the input.
 #include <mfdata/command.hpp>
+#include <mfdata/content.hpp>
 #include <mfdata/naming.hpp>
 
 #include <algorithm>
@@ -16,6 +17,10 @@ namespace sdk = mfdata::sdk;
 namespace {
 
 constexpr std::string_view kMark = "FILEPATH:";
+
+struct NotCopied {
+  sdk::Result result;
+};
 
 const std::vector<std::string>& known_words() {
   static const std::vector<std::string> all = [] {
@@ -127,8 +132,8 @@ class Fork : public sdk::Step {
     for (const std::string& path : returns_paths_ ? paths_in(result.output) : std::vector<std::string>()) {
       try {
         take(file, path, command.directory, copied).move_to(dest_dir_);
-      } catch (const std::filesystem::filesystem_error& error) {
-        return error.code() == std::errc::no_space_on_device ? sdk::Result::disk_full(error.what()) : sdk::Result::retry(error.what());
+      } catch (const NotCopied& copy) {
+        return copy.result;
       }
     }
     for (const std::string& path : copied) {
@@ -152,7 +157,7 @@ class Fork : public sdk::Step {
     }
     if (fs::symlink_status(path).type() != fs::file_type::regular) throw sdk::Error(MFDATA_E_ARG, "the command names " + path + ", which is no regular file");
     sdk::File copy = file.context().tmp_file(file);
-    fs::copy_file(path, copy.path(), fs::copy_options::overwrite_existing);
+    if (sdk::Result whole = sdk::copy_whole(path, copy); whole.code != MFDATA_OK) throw NotCopied{std::move(whole)};
     copied.push_back(path);
     return copy;
   }

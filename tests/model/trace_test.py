@@ -19,7 +19,7 @@ import spool_model as model
 from harness import BUILD, default_base, elsewhere, main
 
 DRIVE = BUILD / "tests/sweep/spool_drive"
-CALLS = "renameat2,renameat,fsetxattr,linkat,unlinkat,mkdirat,write,fsync,openat,copy_file_range"
+CALLS = "renameat2,renameat,fsetxattr,linkat,unlinkat,mkdirat,write,pwrite64,fsync,openat,copy_file_range"
 LEVELS = ("process", "accepted", "every-hop")
 FAN = ("fan", ("link", "X"), ("copy", "Y"), ("link", "B"))
 # What the model's step A answers to a flow of spool_drive.

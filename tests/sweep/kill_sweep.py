@@ -27,7 +27,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
 from harness import BUILD, content, context_of, default_base, elsewhere, parse_tags_file
 
 DRIVE = BUILD / "tests/sweep/spool_drive"
-CALLS = ["renameat2", "renameat", "fsetxattr", "fremovexattr", "linkat", "unlinkat", "mkdirat", "write", "fsync", "openat", "copy_file_range"]
+CALLS = ["renameat2", "renameat", "fsetxattr", "fremovexattr", "linkat", "unlinkat", "mkdirat", "write", "pwrite64", "fsync", "openat", "copy_file_range"]
 HOP = ("take", "{flow}", "{far}")
 
 

@@ -195,13 +195,13 @@ class Drive {
       must(treatment.emit(input, Op::kMove, "b/main"));
     }
     const DeliveryStyle style{0, ".tags", false};
-    if (flow == "deliver") must(treatment.deliver(input, Op::kMove, out_, "", style, false));
-    if (flow == "far") must(treatment.deliver(input, Op::kMove, far_, "", style, false));
+    if (flow == "deliver") must(treatment.deliver(input, Op::kMove, out_, "", style, MakeDirectories{}));
+    if (flow == "far") must(treatment.deliver(input, Op::kMove, far_, "", style, MakeDirectories{}));
     if (flow == "rewrite" || flow == "deliver-new") {
       mfdata_file* output = must(treatment.tmp_file(input));
       std::ofstream(output->absolute, std::ios::app) << std::ifstream(input->absolute).rdbuf() << "+a";
       if (flow == "rewrite") must(treatment.emit(output, Op::kMove, "b/main"));
-      if (flow == "deliver-new") must(treatment.deliver(output, Op::kMove, out_, "", style, false));
+      if (flow == "deliver-new") must(treatment.deliver(output, Op::kMove, out_, "", style, MakeDirectories{}));
     }
     return MFDATA_OK;
   }

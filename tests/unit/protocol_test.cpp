@@ -14,11 +14,12 @@ static T round_trip(const T& message) {
 }
 
 TEST_CASE("messages_read_back") {
-  CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true});
-  wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why"};
+  CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true, true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true, true});
+  wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why", "name"};
   const auto results = round_trip(wire::Results{{done, done}});
   CHECK(results.done.size() == 2);
   CHECK(results.done[1].reason == "why");
+  CHECK(results.done[1].waits_as == "name");
   CHECK(results.done[1].routed == std::vector<std::uint16_t>{1, 2});
   CHECK(round_trip(wire::Ready{"1.0", 100}).batch == 100);
   CHECK(round_trip(wire::SettledFile{"u", 2, true, "crashed"}).crashes == 2);
@@ -36,7 +37,7 @@ TEST_CASE("questions_and_answers_of_predicates_read_back") {
 }
 
 TEST_CASE("a_cut_or_changed_message_never_reads_past_its_end") {
-  const std::string packet = wire::encode(wire::Results{{wire::Done{5, wire::Outcome::kOk, false, true, 1, 2, 3, {1}, "r"}}});
+  const std::string packet = wire::encode(wire::Results{{wire::Done{5, wire::Outcome::kOk, false, true, 1, 2, 3, {1}, "r", "w"}}});
   for (std::size_t length = 0; length < packet.size(); ++length) CHECK_FALSE(wire::decode(packet.substr(0, length)));
   CHECK_FALSE(wire::decode(packet + "x"));
   std::string outcome = packet;

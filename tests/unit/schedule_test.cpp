@@ -84,7 +84,7 @@ TEST_CASE("schedule_is_crowded_while_a_name_may_have_to_change_hands") {
   CHECK(b.schedule.crowded());
   CHECK(b.hand_out() == Names{"in hand"});
   CHECK_FALSE(b.schedule.crowded());
-  CHECK(b.schedule.any_in_flight());
+  CHECK(b.schedule.any_in_hand());
   b.offer("behind it");
   CHECK(b.schedule.crowded());
   CHECK(b.hand_out() == Names{"behind it"});
@@ -254,6 +254,137 @@ TEST_CASE("a_full_disk_pauses_the_step_with_growing_waits") {
   b.hand_out();
   b.finish("f");
   CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+}
+
+TEST_CASE("file_that_does_not_fit_goes_behind_the_others_and_waits_longer_each_time") {
+  Bench b;
+  b.schedule.set_no_space_max_wait(3600 * kSecond);
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("large");
+  CHECK(b.hand_out() == Names{"large"});
+  b.finish("large", Outcome::kNoSpace);
+  b.offer("small");
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kPaused);  // it may be the disk
+  CHECK(b.hand_out().empty());
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"small"});  // the probe is another file
+  b.finish("small");
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+  Nanoseconds last = 0;
+  for (int round = 0; round < 8; ++round) {
+    CHECK(b.hand_out() == Names{"large"});
+    b.finish("large", Outcome::kNoSpace);
+    CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);  // others have passed: it alone waits
+    b.offer("other " + std::to_string(round));
+    CHECK(b.hand_out() == Names{"other " + std::to_string(round)});
+    b.finish("other " + std::to_string(round));
+    REQUIRE(b.schedule.held_back(0).size() == 1);
+    const Schedule::HeldBack held = b.schedule.held_back(0)[0];
+    CHECK(held.file.name == "large");
+    CHECK(held.attempts == static_cast<unsigned>(round) + 2);
+    const Nanoseconds wait = held.due - b.now;
+    CHECK(wait == std::min(std::max(2 * last, 2 * kSecond), 60 * kSecond));
+    CHECK(b.schedule.next_wakeup(b.now) == held.due);
+    last = wait;
+    b.now = held.due;
+  }
+  b.hand_out();
+  b.finish("large");
+  CHECK(b.schedule.held_back(0).empty());
+}
+
+TEST_CASE("arrival_that_was_taken_and_given_back_is_held_back_under_its_new_name_and_is_not_the_next_probe") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  REQUIRE(b.schedule.offer(0, Lane::kArrival, 1, "large"));
+  CHECK(b.hand_out() == Names{"large"});
+  REQUIRE(b.schedule.offer(0, Lane::kArrival, 1, "small"));
+  const std::string name = std::string(32, 'a') + ".0";
+  b.offer(name);  // the event of its return comes before its result
+  wire::Done done;
+  done.id = b.ids["large"];
+  done.outcome = Outcome::kNoSpace;
+  done.waits_as = name;
+  b.schedule.finished(1, done, b.now);
+  REQUIRE(b.schedule.held_back(0).size() == 1);
+  CHECK(b.schedule.held_back(0)[0].file.name == name);
+  CHECK(b.schedule.in_flight(0) == 1);
+  b.offer(name);  // or after it
+  CHECK(b.schedule.queued(0) == 1);
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"small"});
+  b.finish("small");
+  CHECK(b.hand_out() == Names{name});
+}
+
+TEST_CASE("file_that_alone_found_no_room_for_long_gets_its_last_chance_alone") {
+  Bench b;
+  b.schedule.set_no_space_max_wait(10 * kSecond);
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("large");
+  bool last_chance = false;
+  for (int round = 0; round < 10 && !last_chance; ++round) {
+    const auto dispatches = b.schedule.decide(b.now);
+    REQUIRE(dispatches.size() == 1);
+    const wire::JobName job = dispatches[0].jobs.at(0);
+    const bool due = !b.schedule.held_back(0).empty() && b.now - b.schedule.held_back(0)[0].since >= 10 * kSecond;
+    CHECK(job.last_chance == due);
+    CHECK(job.alone == (round > 1));  // a batch may be what did not fit
+    last_chance = job.last_chance;
+    b.ids["large"] = job.id;
+    b.finish("large", Outcome::kNoSpace);
+    b.now = *b.schedule.next_wakeup(b.now);
+  }
+  CHECK(last_chance);
+}
+
+TEST_CASE("what_the_system_refuses_is_held_back_for_ever_and_never_gets_a_last_chance") {
+  Bench b;
+  b.schedule.set_no_space_max_wait(kSecond);
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("refused");
+  for (int round = 0; round < 10; ++round) {
+    const auto dispatches = b.schedule.decide(b.now);
+    REQUIRE(dispatches.size() == 1);
+    CHECK_FALSE(dispatches[0].jobs.at(0).last_chance);
+    b.ids["refused"] = dispatches[0].jobs[0].id;
+    b.finish("refused", Outcome::kError);
+    b.now = *b.schedule.next_wakeup(b.now);
+  }
+}
+
+TEST_CASE("when_nothing_passes_one_file_after_another_is_the_probe_and_none_is_tried_in_between") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("a");
+  CHECK(b.hand_out() == Names{"a"});
+  b.finish("a", Outcome::kError);
+  for (const char* name : {"b", "c"}) b.offer(name);
+  CHECK(b.hand_out().empty());
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"b"});
+  b.finish("b", Outcome::kError);
+  CHECK(b.hand_out().empty());
+  b.now += kSecond;
+  CHECK(b.hand_out().empty());  // 2 s this time
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"c"});
+  b.finish("c", Outcome::kError);
+  CHECK(b.hand_out().empty());
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kPaused);
+  CHECK(b.schedule.in_flight(0) + b.schedule.queued(0) == 3);
+}
+
+TEST_CASE("a_held_back_name_of_a_directory_that_the_step_leaves_is_forgotten") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  REQUIRE(b.schedule.offer(0, Lane::kArrival, 3, "x"));
+  b.hand_out();
+  b.finish("x", Outcome::kError);
+  CHECK(b.schedule.any_in_flight(0, 3));
+  b.schedule.leave(0, 3);
+  CHECK_FALSE(b.schedule.any_in_flight(0, 3));
+  CHECK(b.schedule.held_back(0).empty());
 }
 
 TEST_CASE("five_crashes_on_different_files_suspend_the_step_and_one_success_resumes_it") {

@@ -99,12 +99,37 @@ TEST_CASE("a_target_that_is_gone_sends_the_file_to_trash_with_its_context") {
   Job job = p.accepted("f");
   Context next = job.context;
   next.generation = 1;
-  next.to = (p.root / "nowhere/f").string();
+  next.to = "step.nowhere.main";
   REQUIRE(pass_on(*p.spool, p.slot, job, next));
   const Names trash = p.list("trash/a.main");
   REQUIRE(trash.size() == 3);
   CHECK(trash[0] == next.uid + ".1");
   CHECK(p.read(p.root / "trash/a.main" / (next.uid + ".json")).find("\"reason\": \"no target\"") != std::string::npos);
+}
+
+TEST_CASE("a_delivery_whose_directory_is_gone_waits_before_its_step_and_is_finished_once_it_is_there") {
+  Place p;
+  p.write("incoming/f", "x");
+  Job job = p.accepted("f");
+  Context next = job.context;
+  next.generation = 1;
+  next.to = (p.root / "later/f").string();
+  const auto passed = pass_on(*p.spool, p.slot, job, next);
+  CHECK(passed.is(Code::kDestination));
+  CHECK(passed.error().text.find("No such file or directory") != std::string::npos);
+  const std::string waiting = job.name.spell();
+  CHECK(p.recover().empty());  // a start finds its commit, and cannot finish it yet
+  CHECK(p.list("step.a.main") == Names{waiting});
+  CHECK(claim(*p.spool, p.slot, waiting).is(Code::kDestination));
+  CHECK(p.list("step.a.main") == Names{waiting});
+  CHECK(p.list("trash/a.main").empty());
+  fs::create_directories(p.root / "later");
+  const auto claimed = claim(*p.spool, p.slot, waiting);
+  REQUIRE(claimed);
+  CHECK(claimed->settled == "finished");
+  CHECK(p.read(p.root / "later/f") == "x");
+  CHECK(p.list("step.a.main").empty());
+  CHECK(p.list("tmp/a.main/0/in").empty());
 }
 
 TEST_CASE("a_commit_with_a_lost_context_goes_to_trash_and_the_start_goes_on") {

@@ -24,6 +24,14 @@ Result<void> deliver(const Spool& spool, const std::string& staged, const std::s
 // At least once; removes `staged` when the copy stands. `context` is that of the delivered file.
 Result<void> deliver_far(const Spool& spool, const std::string& staged, const Context& context);
 
+// What a delivery failed with, as the ends of a file need to know it: kLimit, kBadData for what is the file's own (its name is
+// too long or has characters that the filesystem does not take, its size is above what it takes); kNoSpace; kDestination for
+// what any other file would have met as well.
+Error delivery_error(Error error);
+
+// kNoSpace: the filesystem of the directory has less room than `file` (a stat) takes. What cannot be asked has room.
+Result<void> room_for(const std::string& directory, const struct stat& file);
+
 // The attribute of a file on its way out: its context, without the tags of single hops, or without any, where the
 // filesystem takes no more; nothing at all where it takes none. Fails only on errors of the disk.
 Result<void> tag_delivered(int file, const Context& context, const std::string& path);

@@ -77,7 +77,9 @@ Result<void> sync_file(int file, const std::string& path);
 void start_writing(int file);  // a hint before sync_file of several files: the kernel allots their blocks at once
 Result<void> write_all(int file, std::string_view bytes, const std::string& path);
 Result<std::string> read_all(int file, std::size_t limit, const std::string& path);
-// The content of `from` into `to` by reflink, else copy_file_range, else read and write. Offsets of both are 0.
+// The content of the regular file `from` into the empty file `to`: by reflink, else copy_file_range(2), and by read and write
+// whatever these two leave. Holes stay holes; the offsets of both descriptors do not matter. Without an error the copy has
+// the size of its source; a source that changes meanwhile, or cannot be read whole, is an error (kIo).
 Result<void> copy_content(int from, int to, const std::string& path);
 
 }  // namespace mfdata

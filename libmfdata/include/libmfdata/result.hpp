@@ -17,6 +17,7 @@ enum class Code {
   kBusy,         // not ready: somebody has it open for writing
   kRefused,      // by a rule of ours: not a regular file, more than one link, too large
   kForeign,      // we may not tag it (owner, mode), or it stands on another filesystem
+  kDestination,  // a directory outside of the spool is missing, or refuses what any file needs: the files wait
   kNoSpace,      // disk, inodes or quota are used up
   kAttribute,    // the attribute cannot hold this context: a sidecar must
   kBadData,      // foreign bytes that do not parse: a context, a message, a name

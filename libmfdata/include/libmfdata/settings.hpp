@@ -110,6 +110,7 @@ struct GeneralSettings {
   std::uint64_t max_file_size = 0;
   double rescan_interval_s = 300;
   Lifetimes lifetimes;
+  double no_space_max_wait_s = 3600;  // 0: for ever
   Reserve min_free_space;
   Reserve min_free_inodes;
   bool cpu_policy_batch = true;

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -34,6 +35,26 @@ inline Result write_content(const File& file, std::string_view bytes) {
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   out.close();
   return out ? Result::ok() : cannot_write();
+}
+
+// The whole content of the file at `path`, which the plugin may read, into a new file, in blocks: files of any size.
+inline Result copy_whole(const std::string& path, const File& to) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in.is_open()) return cannot_read();
+  std::ofstream out(to.path(), std::ios::binary | std::ios::trunc);
+  char block[65536];
+  std::uintmax_t copied = 0;
+  while (in.read(block, sizeof block), in.gcount() > 0) {
+    if (!out.write(block, in.gcount())) return cannot_write();
+    copied += static_cast<std::uintmax_t>(in.gcount());
+  }
+  if (in.bad()) return cannot_read();
+  out.close();
+  if (!out) return cannot_write();
+  std::error_code code;
+  const std::uintmax_t size = std::filesystem::file_size(path, code);
+  if (!code && size == copied) return Result::ok();
+  return Result::retry("cannot read the whole of " + path + ": " + std::to_string(copied) + " bytes of " + std::to_string(size));
 }
 
 // What stands behind the first line, in blocks: files of any size. A file of one line has nothing there.

@@ -254,8 +254,9 @@ class NameTemplate {
   Template name_;
 };
 
-// A directory and a name in it, from the keys dest_dir (absolute), dest_basename and force_chmod: what every plugin
-// that delivers files has in common.
+// A directory and a name in it, from the keys dest_dir (absolute), dest_basename, force_chmod and make_dirs_mode: what every
+// plugin that delivers files has in common. dest_dir has to be there, unless it is inside the home; the sub-directories that
+// dest_basename names are made, with make_dirs_mode or the mode of the directory that they are made in.
 class Destination {
  public:
   Destination(const Context& context, const std::string& default_basename)
@@ -265,6 +266,8 @@ class Destination {
       throw Error(MFDATA_E_ARG, "force_chmod is a text: write \"0644\", with quotes");
     }
     style.mode = octal_mode(context.text("force_chmod", ""));
+    style.make_directories = true;
+    set_directory_mode(style, octal_mode(context.text("make_dirs_mode", "")));
     for (const std::string& word : placeholders()) {
       if (directory_.find('{' + word + '}') == std::string::npos) continue;
       throw Error(MFDATA_E_ARG,
@@ -280,6 +283,12 @@ class Destination {
   Delivery style;
 
  private:
+  // An older plugin.hpp, beside which this header may stand, has no such mode.
+  template <class How>
+  static void set_directory_mode(How& how, std::uint32_t mode) {
+    if constexpr (requires { how.directory_mode; }) how.directory_mode = mode;
+  }
+
   std::string directory_;
   NameTemplate basename_;
 };

@@ -98,9 +98,11 @@ typedef struct mfdata_delivery {
   uint32_t reserved0;
   mfdata_str basename;     /* name there; empty: first.core.original_basename. May contain "/": sub-directories */
   mfdata_str tags_suffix;  /* companion "<name><suffix>" with the tags; empty: none */
+  uint32_t dir_mode;       /* permission bits of directories that are made, 0: those of the directory they are made in */
+  uint32_t reserved1;
 } mfdata_delivery;
 #define MFDATA_DELIVERY_DROP_TAGS 1u /* the delivered file carries no tags */
-#define MFDATA_DELIVERY_MKDIRS 2u    /* missing directories are made, mode 0777 less the umask (077 by default) */
+#define MFDATA_DELIVERY_MKDIRS 2u    /* missing sub-directories of the directory are made; it itself only inside the home */
 
 /* Tells the end of a deposit that was committed with a callback; on a thread of the host. */
 typedef void (*mfdata_deposit_done)(void *user, mfdata_rc rc);

@@ -74,7 +74,8 @@ struct Delivery {
   std::string tags_suffix;  // empty: no companion
   std::uint32_t mode = 0;
   bool drop_tags = false;
-  bool make_directories = false;
+  bool make_directories = false;  // the sub-directories that basename names; the directory itself only inside the home
+  std::uint32_t directory_mode = 0;  // of those; 0: that of the directory they are made in
 };
 
 // As what a component runs.
@@ -223,6 +224,7 @@ class File {
     delivery.struct_size = sizeof delivery;
     delivery.flags = (how.drop_tags ? MFDATA_DELIVERY_DROP_TAGS : 0) | (how.make_directories ? MFDATA_DELIVERY_MKDIRS : 0);
     delivery.mode = how.mode;
+    delivery.dir_mode = how.directory_mode;
     delivery.basename = c(how.basename);
     delivery.tags_suffix = c(how.tags_suffix);
     expect(host()->deliver(ctx(), file_, op, c(directory), &delivery), "delivery to", directory);
