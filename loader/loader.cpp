@@ -6,14 +6,13 @@
 
 #include "free_space.hpp"
 #include "libmfdata/clock.hpp"
+#include "libmfdata/open_writers.hpp"
 
 namespace mfdata {
 namespace {
 
 using wire::Outcome;
 
-constexpr std::size_t kMaxRefusals = 10'000;
-constexpr std::size_t kMaxForeign = 10'000;
 constexpr std::uint32_t kRetryAfterMs = 1000;
 
 }  // namespace
@@ -36,7 +35,7 @@ Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool
 
 SpoolWatcher::Taker Loader::taker() {
   SpoolWatcher::Taker taker;
-  taker.offer = [this](std::size_t source, std::string name, bool listed) { return offer(source, std::move(name), listed); };
+  taker.offer = [this](std::size_t source, std::string name, Found found) { return offer(source, std::move(name), found); };
   taker.forget = [this](std::size_t source) {
     if (sources_[source].takers.empty()) return;
     if (sources_[source].kind == SourceKind::kWaiting) return waiting_->forget(sources_[source].takers[0].first);
@@ -56,15 +55,26 @@ SpoolWatcher::Taker Loader::taker() {
   return taker;
 }
 
-bool Loader::offer(std::size_t index, std::string name, bool listed) {
+bool Loader::offer(std::size_t index, std::string name, Found found) {
   const Source& source = sources_[index];
   if (source.takers.empty()) return true;
   if (source.kind == SourceKind::kWaiting) return waiting_->offer(source.takers[0].first, name, real_ms());
   // Always the same one for a name: two steps must not accept one file at the same time.
   const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
   // An event may be of another file under the name of one that was refused.
-  if (listed && source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) return true;
-  if (source.kind == SourceKind::kWatched && !foreign_.empty() && foreign_.contains({source.path, name})) return true;
+  if (found == Found::kChanged && !refusals_.heeds_attributes(source.path + '/' + name)) return true;
+  const bool told = found != Found::kListed && source.kind == SourceKind::kWatched;
+  if (found != Found::kEvent && source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) {
+    watcher_->keep(index, name);
+    return true;
+  }
+  if (source.kind == SourceKind::kWatched && !foreign_.empty()) {
+    if (const auto foreign = foreign_.find({source.path, name}); foreign != foreign_.end()) {
+      if (told) foreign->second.told_ns = clock_ns(CLOCK_REALTIME);
+      return true;
+    }
+  }
+  if (told) note_told(index, source.path + '/' + name);
   Lane lane = Lane::kArrival;
   if (source.kind == SourceKind::kStep) lane = name.find('~') != std::string::npos && SpoolName::parse(name) ? Lane::kCrashed : Lane::kHop;
   const bool alone = lane == Lane::kHop && !recovered_.empty() && recovered_.contains(name.substr(0, kUidLength));
@@ -111,6 +121,7 @@ Result<void> Loader::start(unsigned generation, const std::string& problem) {
   metrics_.set_config_generation(generation);
   MFDATA_TRY(listen_to_commands());
   started_ns_ = EventLoop::now_ns();
+  may_lease_any_ = may_lease_any_file();
   on_child_ = loop_.on_signal(SIGCHLD, [this] { reap_children(); });
   on_term_ = loop_.on_signal(SIGTERM, [this] { stop(); });
   on_int_ = loop_.on_signal(SIGINT, [this] { stop(); });
@@ -165,14 +176,13 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
   }
   if (done.trashed) went_to_trash();
   if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
-  const std::int64_t now = EventLoop::now_ns();
   ++results_;
+  const bool comes_again = done.outcome == Outcome::kRevoked || done.outcome == Outcome::kNoSpace || done.outcome == Outcome::kError;
+  if (!told_.empty() && !comes_again && done.outcome != Outcome::kForeign) told_.erase(from + '/' + name);
   switch (done.outcome) {
     case Outcome::kOk: ++files_done_; break;
     case Outcome::kRefused: refuse(index, source, name, done.reason); break;
-    case Outcome::kForeign:
-      if (foreign_.size() < kMaxForeign && !name.empty() && takes(index, from)) foreign_.try_emplace({from, name}, ForeignArrival{index, -1, 0, now});
-      break;
+    case Outcome::kForeign: add_foreign(index, from, name); break;
     case Outcome::kNoSpace:
     case Outcome::kError:
       if (was_paused) break;  // names that were sent ahead bring the same news
@@ -218,25 +228,47 @@ void Loader::refuse(std::size_t index, std::uint16_t source, const std::string& 
   const std::string path = directory + '/' + name;
   auto status = spool_.disk().status(path);
   if (!status) return;
-  const auto known = refusals_.find(path);
-  if (known != refusals_.end() && known->second.inode == status->st_ino) return;
-  if (refusals_.size() >= kMaxRefusals) refusals_.erase(refusals_.begin());
-  refusals_[path] = {status->st_ino, status->st_nlink, reason};
-  metrics_.refused(directory, reason.find("hard link") != std::string::npos ? "it has several hard links"
-                                                                            : reason.substr(0, reason.find_first_of(",:0123456789")));
-  log_.write(Level::kWarning, "refused " + path + ": " + reason);
+  keep(directory, name);
+  const RefusedArrivals::News news = refusals_.add(path, *status, reason, EventLoop::now_ns());
+  if (news.count) {
+    metrics_.refused(directory, reason.find("hard link") != std::string::npos ? "it has several hard links"
+                                                                              : reason.substr(0, reason.find_first_of(",:0123456789")));
+  }
+  if (news.log) log_.write(Level::kWarning, "refused " + path + ": " + reason);
+  if (news.first_of_many)
+    log_.write(Level::kWarning, "more than " + std::to_string(refusals_.shown().size()) + " arrivals are refused: further ones are counted, and not logged one by one");
+  if (!news.count) return;
+  if (const std::size_t index = watched_source(directory); index < sources_.size()) watcher_->heed_attributes(index, true);
 }
 
-// The inode that stands there was refused already: a listing does not ask again.
-bool Loader::refused_before(const std::string& path) const {
-  const auto known = refusals_.find(path);
-  if (known == refusals_.end()) return false;
+std::size_t Loader::watched_source(const std::string& directory) const {
+  std::size_t index = 0;
+  while (index < sources_.size() && (sources_[index].kind != SourceKind::kWatched || sources_[index].path != directory)) ++index;
+  return index;
+}
+
+// A name that is not taken now: where only events tell of names, the next listing offers it again.
+void Loader::keep(const std::string& directory, const std::string& name) {
+  if (const std::size_t index = watched_source(directory); index < sources_.size()) watcher_->keep(index, name);
+}
+
+// What stands there was refused already, and has not changed: a listing does not ask again.
+bool Loader::refused_before(const std::string& path) {
   auto status = spool_.disk().status(path);
-  return status && status->st_ino == known->second.inode && status->st_nlink == known->second.links;
+  return status && refusals_.same(path, *status, EventLoop::now_ns());
 }
 
 void Loader::forget_refusals() {
-  std::erase_if(refusals_, [&](const auto& refusal) { return !refused_before(refusal.first); });
+  refusals_.forget_gone([&](const std::string& path) { return spool_.disk().status(path); });
+  heed_attributes();
+}
+
+// Events of changed modes and owners are asked for where something is refused: elsewhere they only cost.
+void Loader::heed_attributes() {
+  const std::set<std::string> directories = refusals_.directories();
+  for (std::size_t index = 0; index < sources_.size(); ++index) {
+    if (sources_[index].kind == SourceKind::kWatched) watcher_->heed_attributes(index, directories.contains(sources_[index].path));
+  }
 }
 
 // What a dead worker had in its hands: one crash, whatever their number.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "libmfdata/settings.hpp"
 #include "loader_log.hpp"
 #include "loader_metrics.hpp"
+#include "refused_arrivals.hpp"
 #include "schedule.hpp"
 #include "spool_watcher.hpp"
 #include "waiting_room.hpp"
@@ -63,14 +65,18 @@ class Loader {
     std::vector<std::string> sources;  // as its workers know them; only ever more
     bool retired = false;              // it is in the configuration no more
   };
-  struct Refusal {
-    std::uint64_t inode = 0;
-    std::uint64_t links = 0;
-    std::string reason;
-  };
+  // A file that we may not tag. It is asked by a process of its own whether somebody has it open for writing; where
+  // nobody knows, it is taken when it has been quiet.
   struct ForeignArrival {
     std::size_t step = 0;
-    std::int64_t size = -1, changed_ns = 0, since_ns = 0;
+    std::int64_t size = -1, changed_ns = 0;
+    std::int64_t since_ns = 0;       // it has not changed
+    std::int64_t told_ns = 0;        // by the real clock: when an event told that it was closed or renamed
+    bool unknown = false;            // nobody can tell whether it is written
+    std::int64_t not_before_ns = 0;  // it was being written
+
+    // Nothing has changed it since the event.
+    bool told() const { return told_ns >= changed_ns; }
   };
 
   // The configuration as it is on disk now. With any problem the old one stays in force. Steps that it touches begin anew,
@@ -96,19 +102,28 @@ class Loader {
   WorkerPool::Owner pool_owner();
   SpoolWatcher::Taker taker();
 
-  bool offer(std::size_t source, std::string name, bool listed);
+  bool offer(std::size_t source, std::string name, Found found);
+  void note_told(std::size_t source, const std::string& path);
+  void add_foreign(std::size_t step, const std::string& directory, const std::string& name);
+  bool is_due(ForeignArrival& file, const struct stat& status, double foreign_quiet_s, std::int64_t now) const;
+  double foreign_quiet(const std::string& directory) const;
   using Targets = std::vector<std::string>;  // of the worker that says so
   void take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets);
   void take_done(std::size_t step, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source, bool was_paused);
   void log_done(const StepSettings& settings, const wire::Done& done, const Targets& targets, const std::string& name);
   void refuse(std::size_t step, std::uint16_t source, const std::string& name, const std::string& reason);
   void settled(std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files);
-  bool refused_before(const std::string& path) const;
+  bool refused_before(const std::string& path);
+  void heed_attributes();
+  std::size_t watched_source(const std::string& directory) const;
+  void keep(const std::string& directory, const std::string& name);
   void forget_refusals();
   void dispatch();
   void tick();
   void check_pressure();
   void check_foreign();
+  void keep_foreign(const wire::Done& done);
+  std::vector<std::uint32_t> quiet_arrivals() const;
   void reap_children();
   bool kill_strangers();  // true: there were some
   void next_chore();  // about each second
@@ -145,12 +160,15 @@ class Loader {
   std::unique_ptr<SpoolWatcher> watcher_;
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<ControlServer> control_;
-  std::map<std::string, Refusal> refusals_;  // by path; bounded
+  RefusedArrivals refusals_;
   std::map<std::pair<std::string, std::string>, ForeignArrival> foreign_;  // by directory and name
+  std::unordered_map<std::string, std::int64_t> told_;  // by path, of names that a worker has not seen yet; bounded
+  bool may_lease_any_ = false;
   std::unique_ptr<Chore> chore_;  // one at a time
   std::size_t chore_step_ = kNoStep;
   bool chore_failed_ = false;
   std::vector<std::pair<std::string, std::string>> chore_files_;  // directory and name, by the id of their result
+  std::vector<ForeignArrival> chore_arrivals_;                    // the same
   bool strays_due_ = false;
   std::vector<std::string> rolled_;  // commits that the chore rolls forward
   std::string last_rolled_;

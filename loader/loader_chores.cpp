@@ -16,6 +16,9 @@ constexpr std::int64_t kCollectionInterval = 60 * kSecond;
 constexpr std::int64_t kMaxBackoff = 60 * kSecond;
 constexpr std::int64_t kMinRecount = 2 * kSecond;
 constexpr std::int64_t kRecountShare = 50;  // of the time of a collection, between two
+constexpr std::size_t kMaxForeign = 10'000;
+constexpr std::int64_t kShortQuiet = 5 * kSecond;
+constexpr std::int64_t kAcceptsAgain = 2 * kSecond;
 
 }  // namespace
 
@@ -33,6 +36,7 @@ void Loader::next_chore() {
   if (!chore_ && std::exchange(strays_due_, false)) roll_stray_commits();
   if (!chore_ && accepts_left(now)) {
     chore_files_.clear();
+    chore_arrivals_.clear();
     start_chore(steps_.size() - 1, wire::Task::kAcceptForeign, {}, {});
   }
   if (!chore_) check_foreign();
@@ -48,6 +52,8 @@ void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::str
   settings.lifetimes = settings_->general.lifetimes;
   settings.arrival_directories = std::move(directories);
   settings.arrival_names = std::move(names);
+  settings.foreign_quiet_s = settings_->general.defaults.foreign_quiet_s;
+  if (task == wire::Task::kAcceptForeign) settings.arrival_quiet = quiet_arrivals();
   for (std::size_t live = 0; live < steps_.size(); ++live) {
     for (unsigned number = 0; number < pool_->seats(live); ++number)
       settings.live_slots.push_back(Slot{steps_[live].settings->dotted(), number}.base());
@@ -60,6 +66,18 @@ void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::str
   chore_ = std::move(*started);
   chore_step_ = step;
   chore_failed_ = false;
+}
+
+// Of those that the next process accepts: they have not changed for as long as makes them complete.
+std::vector<std::uint32_t> Loader::quiet_arrivals() const {
+  const std::int64_t now = EventLoop::now_ns();
+  std::vector<std::uint32_t> quiet;
+  for (std::size_t i = 0; i < chore_arrivals_.size(); ++i) {
+    const ForeignArrival& file = chore_arrivals_[i];
+    const auto most = static_cast<std::int64_t>(foreign_quiet(chore_files_[i].first) * static_cast<double>(kSecond));
+    quiet.push_back(now - file.since_ns >= (file.told() ? std::min(kShortQuiet, most) : most));
+  }
+  return quiet;
 }
 
 // Still: others may have taken the directory over.
@@ -81,38 +99,87 @@ bool Loader::accepts_left(std::int64_t now) {
   return accepts_left_;
 }
 
-// A file that we may not tag cannot be asked whether it is being written: it has to be quiet for a while. What is
-// ready of one step goes to one process.
+// ---- files that we may not tag
+
+// Bounded: what does not fit is taken as one that only a listing found.
+void Loader::note_told(std::size_t source, const std::string& path) {
+  if (may_lease_any_ && !watcher_->polled(source)) return;  // it can be asked
+  if (told_.size() < settings_->general.max_queued) told_.insert_or_assign(path, clock_ns(CLOCK_REALTIME));
+}
+
+void Loader::add_foreign(std::size_t step, const std::string& directory, const std::string& name) {
+  const auto told = told_.find(directory + '/' + name);
+  ForeignArrival file;
+  file.step = step;
+  file.since_ns = EventLoop::now_ns();
+  if (told != told_.end()) file.told_ns = told->second;
+  if (told != told_.end()) told_.erase(told);
+  if (name.empty() || !takes(step, directory)) return;
+  if (foreign_.size() >= kMaxForeign) return keep(directory, name);
+  foreign_.try_emplace({directory, name}, file);
+}
+
+double Loader::foreign_quiet(const std::string& directory) const {
+  for (std::size_t index = 0; index < sources_.size(); ++index) {
+    if (sources_[index].path == directory) return watcher_->source(index).foreign_quiet_s;
+  }
+  return settings_->general.defaults.foreign_quiet_s;
+}
+
+// It is time to ask whether somebody has it open, or it has been quiet for long enough.
+bool Loader::is_due(ForeignArrival& file, const struct stat& status, double foreign_quiet_s, std::int64_t now) const {
+  const std::int64_t changed = status.st_ctim.tv_sec * kSecond + status.st_ctim.tv_nsec;
+  if (file.size != status.st_size || file.changed_ns != changed) {
+    file.size = status.st_size;
+    file.changed_ns = changed;
+    file.since_ns = now;
+    file.unknown = false;
+  }
+  const auto most = static_cast<std::int64_t>(foreign_quiet_s * static_cast<double>(kSecond));
+  const std::int64_t short_time = may_lease_any_ && !file.unknown ? 0 : std::min(kShortQuiet, most);
+  return now >= file.not_before_ns && now - file.since_ns >= (file.unknown && !file.told() ? most : short_time);
+}
+
+// What is due of one step goes to one process.
 void Loader::check_foreign() {
   constexpr std::size_t kAtOnce = 500;
-  constexpr std::int64_t kQuiet = 5 * kSecond;
   if (no_space_ || under_pressure_) return;
   const std::int64_t now = EventLoop::now_ns();
   std::vector<std::string> directories, names;
+  std::string last;
+  double quiet_s = 0;
   std::size_t step = 0;
   chore_files_.clear();
-  for (auto at = foreign_.begin(); at != foreign_.end();) {
+  chore_arrivals_.clear();
+  for (auto at = foreign_.begin(); at != foreign_.end() && names.size() < kAtOnce;) {
     const auto& [directory, name] = at->first;
-    ForeignArrival& file = at->second;
+    if (last != directory) quiet_s = foreign_quiet(directory);
+    last = directory;
     auto status = spool_.disk().status(directory + '/' + name);
-    if (!status) {
-      at = foreign_.erase(at);
+    if (status && (!is_due(at->second, *status, quiet_s, now) || (!names.empty() && at->second.step != step))) {
+      ++at;
       continue;
     }
-    const std::int64_t changed = status->st_ctim.tv_sec * 1'000'000'000 + status->st_ctim.tv_nsec;
-    if (file.size != status->st_size || file.changed_ns != changed) {
-      file = {file.step, status->st_size, changed, now};
-    } else if (now - file.since_ns >= kQuiet && names.size() < kAtOnce && (names.empty() || file.step == step)) {
-      step = file.step;
+    if (status) {
+      step = at->second.step;
       directories.push_back(directory);
       names.push_back(name);
       chore_files_.emplace_back(directory, name);
-      at = foreign_.erase(at);
-      continue;
+      chore_arrivals_.push_back(at->second);
     }
-    ++at;
+    at = foreign_.erase(at);
   }
   if (!names.empty()) start_chore(step, wire::Task::kAcceptForeign, std::move(directories), std::move(names));
+}
+
+// Somebody writes it, or may do so: it waits on.
+void Loader::keep_foreign(const wire::Done& done) {
+  const auto& key = chore_files_[done.id];
+  ForeignArrival& file = foreign_.try_emplace(key, chore_arrivals_[done.id]).first->second;
+  file.unknown = done.outcome == wire::Outcome::kForeign;
+  if (file.unknown) return;
+  file.not_before_ns = EventLoop::now_ns() + kShortQuiet;
+  accepts_left_ = true;  // it may have been taken before it was noticed
 }
 
 void Loader::take_from_chore(const wire::Message& message) {
@@ -126,8 +193,10 @@ void Loader::take_from_chore(const wire::Message& message) {
     const auto source = static_cast<std::uint16_t>(std::find(sources.begin(), sources.end(), directory) - sources.begin());
     if (done.outcome == wire::Outcome::kOk) metrics_.accepted(directory);
     if (done.outcome == wire::Outcome::kRefused) refuse(chore_step_, source, name, done.reason);
+    if (done.outcome == wire::Outcome::kBusy || done.outcome == wire::Outcome::kForeign) keep_foreign(done);
     if (done.outcome != wire::Outcome::kError && done.outcome != wire::Outcome::kNoSpace) continue;
     chore_failed_ = true;
+    keep(directory, name);
     log_.write(Level::kError, steps_[chore_step_].settings->slashed() + ": cannot accept " + directory + '/' + name + " yet: " + done.reason);
   }
 }
@@ -162,7 +231,7 @@ void Loader::finish_chore(int exit_status) {
 
 void Loader::judge_accepts(bool failed) {
   accepts_backoff_ns_ = failed ? std::clamp(accepts_backoff_ns_ * 2, kSecond, kMaxBackoff) : 0;
-  next_accepts_ns_ = EventLoop::now_ns() + accepts_backoff_ns_;
+  next_accepts_ns_ = EventLoop::now_ns() + std::max(accepts_backoff_ns_, kAcceptsAgain);  // some wait until they are quiet
   accepts_left_ = accepts_left_ || failed;
   strays_due_ = strays_due_ || failed;
   if (failed) watcher_->rescan();  // those that it was told of and did not come to

@@ -12,7 +12,7 @@ namespace mfdata {
 namespace {
 
 bool same_rules(const WatchedSource& a, const WatchedSource& b) {
-  return a.ready.kind == b.ready.kind && a.ready.quiet_s == b.ready.quiet_s && a.ignore == b.ignore;
+  return a.ready.kind == b.ready.kind && a.ready.quiet_s == b.ready.quiet_s && a.ignore == b.ignore && a.foreign_quiet_s == b.foreign_quiet_s;
 }
 
 // In more than the steps and the entrance that there are beside it.
@@ -143,8 +143,8 @@ void Loader::take_up_watches() {
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     if (steps_[step].retired || steps_[step].settings->kind != WorkerKind::kStep) continue;
     const std::string dotted = steps_[step].settings->dotted();
-    want(SourceKind::kStep, {layout::step_directory(dotted), false, {}, {}}, {step});
-    want(SourceKind::kWaiting, {layout::waiting_directory(dotted), false, {}, {}}, {step});
+    want(SourceKind::kStep, {layout::step_directory(dotted), false, {}, {}, settings_->general.defaults.foreign_quiet_s}, {step});
+    want(SourceKind::kWaiting, {layout::waiting_directory(dotted), false, {}, {}, 0}, {step});
     for (const std::string& directory : steps_[step].settings->watched_directories) watched[directory].push_back(step);
   }
   for (auto& [directory, takers] : watched) {
@@ -157,7 +157,7 @@ void Loader::take_up_watches() {
     for (const WatchSettings& watch : settings_->general.watches) {
       if (watch.directory == directory) rules = watch;
     }
-    want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore}, takers);
+    want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore, rules.foreign_quiet_s}, takers);
   }
   for (std::size_t source = 0; source < sources_.size(); ++source) {
     if (source < wanted.size() && wanted[source]) continue;

@@ -77,8 +77,12 @@ std::string Loader::status() const {
     row["held_back"] = held_back(step);
     out["steps"].push_back(std::move(row));
   }
+  out["polled"] = json::array();  // directories that are listed every second
+  for (std::size_t source = 0; source < sources_.size(); ++source) {
+    if (!sources_[source].takers.empty() && watcher_->polled(source)) out["polled"].push_back(printable(spool_.disk().absolute(sources_[source].path)));
+  }
   out["refused"] = json::array();
-  for (const auto& [path, refusal] : refusals_) {
+  for (const auto& [path, refusal] : refusals_.shown()) {
     if (out["refused"].size() >= 100) break;
     out["refused"].push_back({{"path", printable(path)}, {"reason", refusal.reason}});
   }

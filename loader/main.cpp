@@ -35,6 +35,7 @@ void block_signals() {
   for (const int signal : {SIGTERM, SIGINT, SIGCHLD, SIGHUP}) ::sigaddset(&signals, signal);
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGIO, SIG_IGN);  // somebody opens a file for writing while a lease on it is asked for
 }
 
 // Commands look at the lock for moments.

@@ -4,7 +4,6 @@
 #include <fnmatch.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,29 +11,22 @@
 #include <cerrno>
 #include <cstring>
 
+#include "libmfdata/filesystem_kind.hpp"
+#include "libmfdata/open_writers.hpp"
 #include "libmfdata/spool_layout.hpp"
 
 namespace mfdata {
 namespace {
 
 constexpr int kSlice = 512;                    // directory entries between two looks at the loop
+constexpr std::int64_t kCreatedFirst = 1'000'000'000;  // most names are closed by then
+constexpr std::int64_t kCreatedLast = 60'000'000'000;
+constexpr std::size_t kMaxCreated = 10'000;
+constexpr std::size_t kMaxKept = 200'000;
+constexpr std::size_t kCreatedAtOnce = 500;
+constexpr double kPolledQuiet_s = 60;          // where no rename is ever seen, whatever the operator says
 constexpr std::size_t kSortedAtOnce = 10'000;  // listed names are taken oldest first, in lots of this size
 constexpr std::uint32_t kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR | IN_DELETE_SELF | IN_MOVE_SELF;
-
-// statfs(2): filesystems whose changes by others raise no events here.
-bool is_remote(const std::string& path) {
-  struct statfs fs;
-  if (::statfs(path.c_str(), &fs) != 0) return false;
-  switch (static_cast<unsigned long>(fs.f_type)) {
-    case 0x6969:      // NFS
-    case 0x65735546:  // FUSE
-    case 0xFF534D42:  // CIFS
-    case 0xFE534D42:  // SMB2
-    case 0x01021997:  // 9P
-      return true;
-    default: return false;
-  }
-}
 
 std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
 
@@ -57,7 +49,9 @@ void SpoolWatcher::set(std::size_t source, WatchedSource watched) {
   State& state = states_[source];
   state.removed = false;
   state.quiet.clear();
+  state.created.clear();
   state.listing.reset();
+  state.unseen = true;
   watch(source);
   state.wanted = !state.lost;
   loop_.arm(slice_timer_, EventLoop::now_ns());
@@ -76,6 +70,13 @@ void SpoolWatcher::unwatch(State& state) {
   state.watch = -1;
 }
 
+void SpoolWatcher::heed_attributes(std::size_t source, bool heeded) {
+  State& state = states_[source];
+  if (state.attributes == heeded || state.removed) return;
+  state.attributes = heeded;
+  if (!state.lost) watch(source);  // the same watch, with other events
+}
+
 void SpoolWatcher::rescan() {
   for (std::size_t source = 0; source < states_.size(); ++source) {
     if (states_[source].removed) continue;
@@ -86,6 +87,7 @@ void SpoolWatcher::rescan() {
 }
 
 void SpoolWatcher::rescan(std::size_t source) {
+  states_[source].unseen = true;
   states_[source].wanted = !states_[source].lost;
   loop_.arm(slice_timer_, EventLoop::now_ns());
 }
@@ -97,13 +99,22 @@ bool SpoolWatcher::scanning() const {
 void SpoolWatcher::watch(std::size_t source) {
   State& state = states_[source];
   const std::string path = disk_.absolute(sources_[source].path);
-  const int number = inotify_ ? ::inotify_add_watch(inotify_.get(), path.c_str(), kEvents) : -1;
+  const std::uint32_t more = (sources_[source].arrivals ? IN_CREATE : 0U) | (state.attributes ? IN_ATTRIB : 0U);
+  const int number = inotify_ ? ::inotify_add_watch(inotify_.get(), path.c_str(), kEvents | more) : -1;
   const int errnum = errno;
   if (number < 0 && inotify_ && (errnum == ENOENT || errnum == ENOTDIR)) return lose(source, std::strerror(errnum));
-  const bool was_polled = std::exchange(state.polled, number < 0 || is_remote(path));
+  if (struct stat st; ::stat(path.c_str(), &st) == 0) {
+    if (state.inode != 0 && (state.inode != st.st_ino || state.device != st.st_dev)) state.unseen = true;
+    state.device = st.st_dev;
+    state.inode = st.st_ino;
+  }
+  const auto kind = filesystem_of(path);
+  const bool was_polled = std::exchange(state.polled, number < 0 || (kind && !kind->local));
   if (state.polled && !was_polled) {
     taker_.warn("directory " + path + " is listed every second: " +
-                (number < 0 ? std::string("no inotify watch (") + std::strerror(errnum) + ")" : "its filesystem reports no changes of others"));
+                (number < 0 ? std::string("no inotify watch (") + std::strerror(errnum) + ")"
+                            : "it is on " + kind->name + ", which tells nothing of what other machines change") +
+                (sources_[source].ready.kind == Readiness::Kind::kRename ? "; no rename is seen there, files are taken when they have been quiet" : ""));
   }
   if (state.lost) taker_.warn("directory " + path + " is back");
   state.lost = false;
@@ -119,6 +130,8 @@ void SpoolWatcher::lose(std::size_t source, const char* why) {
   state.lost = true;
   state.listing.reset();
   state.quiet.clear();
+  state.created.clear();
+  state.unseen = true;
   taker_.forget(source);
 }
 
@@ -132,6 +145,7 @@ void SpoolWatcher::read_events() {
       at += sizeof *event + event->len;
       if ((event->mask & IN_Q_OVERFLOW) != 0) {
         taker_.overflow();
+        for (State& state : states_) state.unseen = true;
         rescan();
         continue;
       }
@@ -149,9 +163,29 @@ void SpoolWatcher::take_event(std::size_t index, std::uint32_t mask, const char*
     return;
   }
   if (*name == '\0' || (mask & IN_ISDIR) != 0) return;
-  if (source.arrivals && source.ready.kind == Readiness::Kind::kRename && (mask & IN_MOVED_TO) == 0) return;
+  if (source.arrivals && source.ready.kind == Readiness::Kind::kRename && (mask & IN_CLOSE_WRITE) != 0) return;
   if (ignored(source, name)) return;
-  if (!offer(index, name, false)) states_[index].starved = true;
+  if ((mask & IN_CREATE) != 0) return note_created(index, name);
+  if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) == 0) {
+    if (!taker_.offer(index, name, Found::kChanged)) states_[index].starved = true;
+    return;
+  }
+  State& state = states_[index];
+  if (!state.created.empty()) state.created.erase(name);
+  if (!state.quiet.empty() && source.ready.kind == Readiness::Kind::kRename) state.quiet.erase(name);
+  if (offer(index, name, Found::kEvent)) return;
+  state.starved = true;
+  keep(index, name);
+}
+
+void SpoolWatcher::keep(std::size_t index, const std::string& name) {
+  State& state = states_[index];
+  if (!sources_[index].arrivals || sources_[index].ready.kind != Readiness::Kind::kRename) return;  // a listing finds it
+  if (state.kept.size() < kMaxKept) {
+    state.kept.insert(name);
+  } else {
+    state.unseen = true;
+  }
 }
 
 bool SpoolWatcher::ignored(const WatchedSource& source, const char* name) const {
@@ -165,14 +199,32 @@ bool SpoolWatcher::ignored(const WatchedSource& source, const char* name) const 
   });
 }
 
-// A listing does not tell how a name came to be: where only a rename makes a file complete, a listed one has to be quiet.
-bool SpoolWatcher::offer(std::size_t index, std::string name, bool listed) {
+bool SpoolWatcher::offer(std::size_t index, std::string name, Found found) {
   const Readiness::Kind kind = sources_[index].ready.kind;
-  if (sources_[index].arrivals && (kind == Readiness::Kind::kQuiet || (kind == Readiness::Kind::kRename && listed))) {
+  if (sources_[index].arrivals && kind == Readiness::Kind::kQuiet) {
     watch_quiet(index, name);
     return true;
   }
-  return taker_.offer(index, std::move(name), listed);
+  if (sources_[index].arrivals && kind == Readiness::Kind::kRename && found == Found::kListed) return offer_renamed(index, std::move(name));
+  return taker_.offer(index, std::move(name), found);
+}
+
+// Where only a rename makes a file complete. A listing does not tell how a name came to be: when renames went unseen, one that
+// nothing is known of has to be quiet for long.
+bool SpoolWatcher::offer_renamed(std::size_t index, std::string name) {
+  State& state = states_[index];
+  if (state.kept.erase(name) > 0) {
+    if (taker_.offer(index, name, Found::kQuiet)) return true;
+    state.kept.insert(std::move(name));
+    return false;
+  }
+  if (!state.lists_unseen && !state.polled) return true;
+  if (sources_[index].ready.quiet_s < 0 && !state.polled) {
+    ++state.left;
+  } else {
+    watch_quiet(index, name);
+  }
+  return true;
 }
 
 // ---- listing
@@ -196,8 +248,7 @@ bool SpoolWatcher::list_slice(std::size_t index) {
   const WatchedSource& source = sources_[index];
   if (!state.listing) {
     state.wanted = state.starved = false;
-    state.found.clear();
-    taker_.forget(index);
+    forget_before_listing(index);
     state.listing.reset(::opendir(disk_.absolute(source.path).c_str()));
     if (!state.listing) {
       lose(index, std::strerror(errno));
@@ -208,6 +259,7 @@ bool SpoolWatcher::list_slice(std::size_t index) {
     const dirent* entry = ::readdir(state.listing.get());
     if (!entry) {
       offer_found(index);
+      end_listing(index);
       return true;
     }
     if (entry->d_type == DT_DIR || ignored(source, entry->d_name)) continue;
@@ -217,17 +269,39 @@ bool SpoolWatcher::list_slice(std::size_t index) {
     state.found.emplace_back(age, entry->d_name);
     if (state.found.size() >= kSortedAtOnce) {
       offer_found(index);
-      if (state.starved) return true;
+      if (state.starved) {
+        end_listing(index);
+        return true;
+      }
     }
   }
   return false;
+}
+
+// What is queued of a directory is found again by its listing, but not what only an event could tell.
+void SpoolWatcher::forget_before_listing(std::size_t index) {
+  State& state = states_[index];
+  const WatchedSource& source = sources_[index];
+  state.found.clear();
+  state.left = 0;
+  state.lists_unseen = std::exchange(state.unseen, false);
+  if (!source.arrivals || source.ready.kind != Readiness::Kind::kRename) return taker_.forget(index);
+  std::erase_if(state.kept, [&](const std::string& name) { return !disk_.exists(source.path + '/' + name); });
+}
+
+void SpoolWatcher::end_listing(std::size_t index) {
+  State& state = states_[index];
+  if (state.starved) state.unseen = state.unseen || state.lists_unseen;
+  if (state.left == 0) return;
+  taker_.warn(std::to_string(state.left) + (state.left == 1 ? " file stands" : " files stand") + " in " + disk_.absolute(sources_[index].path) +
+              " that came while nobody saw renames, and are left there (ready_at_start = \"leave\"): rename them to have them taken");
 }
 
 void SpoolWatcher::offer_found(std::size_t index) {
   State& state = states_[index];
   std::sort(state.found.begin(), state.found.end());
   for (auto& [age, name] : state.found) {
-    if (offer(index, std::move(name), true)) continue;
+    if (offer(index, std::move(name), Found::kListed)) continue;
     state.starved = true;
     break;
   }
@@ -250,7 +324,8 @@ void SpoolWatcher::watch_quiet(std::size_t index, const std::string& name) {
 
 void SpoolWatcher::check_quiet(std::size_t index, std::int64_t now_ns) {
   State& state = states_[index];
-  const auto quiet_ns = static_cast<std::int64_t>(sources_[index].ready.quiet_s * 1e9);
+  const double quiet_s = sources_[index].ready.quiet_s;
+  const auto quiet_ns = static_cast<std::int64_t>((quiet_s < 0 ? kPolledQuiet_s : quiet_s) * 1e9);
   for (auto at = state.quiet.begin(); at != state.quiet.end();) {
     auto status = disk_.status(sources_[index].path + '/' + at->first);
     if (!status) {
@@ -260,12 +335,69 @@ void SpoolWatcher::check_quiet(std::size_t index, std::int64_t now_ns) {
     const std::int64_t changed = nanoseconds(status->st_ctim);
     if (status->st_size != at->second.size || changed != at->second.ctime_ns) {
       at->second = {status->st_size, changed, now_ns};
-    } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first, true)) {
+    } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first, Found::kQuiet)) {
       at = state.quiet.erase(at);
       continue;
     }
     ++at;
   }
+}
+
+// ---- names that came without being closed
+
+// link(2), and linkat(2) of a file without a name, raise no other event. Of a file that is being written the close will tell.
+void SpoolWatcher::note_created(std::size_t index, const char* name) {
+  const Readiness::Kind kind = sources_[index].ready.kind;
+  State& state = states_[index];
+  if (kind == Readiness::Kind::kQuiet) return watch_quiet(index, name);
+  if (kind != Readiness::Kind::kClose || state.polled || state.created.size() >= kMaxCreated) return;  // a listing finds it
+  const std::int64_t now = EventLoop::now_ns();
+  state.created.try_emplace(name, Created{now, now + kCreatedFirst});
+}
+
+void SpoolWatcher::check_created(std::size_t index, std::int64_t now_ns) {
+  State& state = states_[index];
+  std::size_t looked_at = 0;
+  for (auto at = state.created.begin(); at != state.created.end() && looked_at < kCreatedAtOnce;) {
+    Created& created = at->second;
+    if (now_ns < created.next_ns) {
+      ++at;
+      continue;
+    }
+    ++looked_at;
+    if (settles_created(index, at->first, now_ns - created.since_ns >= kCreatedLast)) {
+      at = state.created.erase(at);
+      continue;
+    }
+    created.next_ns = now_ns + std::clamp(now_ns - created.since_ns, kCreatedFirst, kCreatedLast);
+    ++at;
+  }
+}
+
+// True when it needs no further look: it is offered, or left to a listing. A second link of the same file is often about to go.
+bool SpoolWatcher::settles_created(std::size_t index, const std::string& name, bool waited) {
+  auto file = disk_.open_file(sources_[index].path + '/' + name);
+  if (!file) return true;
+  struct stat st;
+  if (::fstat(file->get(), &st) != 0) return true;
+  if (S_ISREG(st.st_mode)) {
+    switch (ask_by_lease(file->get())) {
+      case OpenWriters::kUnknown: return true;  // its sender may be writing it
+      case OpenWriters::kSome: return false;
+      case OpenWriters::kNone: break;
+    }
+    if (st.st_nlink > 1 && !waited) return false;
+  }
+  file->close();
+  return offer(index, name, Found::kEvent);
+}
+
+// Something was mounted over it, or one of its parents was renamed: no event tells.
+bool SpoolWatcher::is_another_directory(std::size_t index) const {
+  const State& state = states_[index];
+  struct stat st;
+  if (!sources_[index].arrivals || state.lost || state.inode == 0 || ::stat(disk_.absolute(sources_[index].path).c_str(), &st) != 0) return false;
+  return st.st_dev != state.device || st.st_ino != state.inode;
 }
 
 void SpoolWatcher::tick(std::int64_t now_ns) {
@@ -277,7 +409,17 @@ void SpoolWatcher::tick(std::int64_t now_ns) {
       watch(source);
       state.wanted = !state.lost;
     }
+    if (is_another_directory(source)) {
+      taker_.warn("another directory stands at " + disk_.absolute(sources_[source].path) + " now, mounted or moved there: it is watched instead");
+      state.listing.reset();
+      state.quiet.clear();
+      state.created.clear();
+      watch(source);
+      state.unseen = true;
+      state.wanted = !state.lost;
+    }
     if (!state.quiet.empty()) check_quiet(source, now_ns);
+    if (!state.created.empty()) check_created(source, now_ns);
     if (state.polled && !state.listing) state.wanted = true;
     if (state.starved && !state.listing && taker_.has_room(source)) state.wanted = true;
     wanted = wanted || state.wanted;

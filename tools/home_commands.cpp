@@ -7,6 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "arrival_warnings.hpp"
 #include "commands.hpp"
 #include "libmfdata/counted.hpp"
 #include "libmfdata/half_made.hpp"
@@ -148,6 +149,8 @@ int check(const std::string& option, bool as_json) {
   for (const Problems& more : {settings.rule_problems, settings.target_problems, settings.warnings}) {
     problems.insert(problems.end(), more.begin(), more.end());
   }
+  const Problems arrivals = arrival_warnings(*home, settings);
+  problems.insert(problems.end(), arrivals.begin(), arrivals.end());
   return report(problems, settings, as_json);
 }
 

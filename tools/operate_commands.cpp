@@ -105,6 +105,7 @@ int status(const std::string& option, bool as_json) {
   for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";
+  for (const json& polled : out.value("polled", json::array())) std::cout << "listed every second: " << polled.get<std::string>() << '\n';
   for (const json& refused : out["refused"]) std::cout << "refused: " << refused["path"].get<std::string>() << ": " << refused["reason"].get<std::string>() << '\n';
   for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
   return reply ? 0 : 1;

@@ -17,7 +17,11 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "entry_step", T::kString, "guess_file_type/main", "takes the files of watched directories that no step names"},
     {"data", "durability", T::kString, "accepted", "what survives a power cut", "process|accepted|every-hop"},
     {"data", "ignore", T::kStrings, ".* *.t *.tmp *.part *.filepart *.working", "names that are not ready (shell patterns)"},
-    {"data", "ready", T::kReady, "close", "when a file is complete: close, rename (one that stood there before: quiet for 5 s), or quiet:5s"},
+    {"data", "ready", T::kReady, "close", "when a file is complete: close, rename (into the directory, whatever its name was), or quiet:5s"},
+    {"data", "ready_at_start", T::kReadyAtStart, "quiet:60s",
+     "with ready = \"rename\", a file that stood there at the start, when nobody saw renames: quiet:60s, or leave"},
+    {"data", "foreign_quiet", T::kDuration, "60s",
+     "a file of another user that only a listing found is complete when it has not changed for this long: nobody can ask whether it is open", nullptr, 0, 86400},
     {"data", "max_file_size", T::kSize, "100GB", "larger arrivals are refused"},
     {"data", "rescan_interval", T::kDuration, "300", "how often the directories are listed, whatever inotify said", nullptr, 1, 86400},
     {"data", "min_free_space", T::kShare, "5%", "below it nothing new is accepted: a share of the filesystem, or a size"},
@@ -27,7 +31,9 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "tmp_max_lifetime", T::kDuration, "1h", "scratch of dead slots is kept so long"},
     {"data", "backlog_max_lifetime", T::kDuration, "0", "a waiting file older than this goes to trash; 0: never"},
     {"data.watch.*", "ready", T::kReady, nullptr, "as [data] ready, for this directory"},
+    {"data.watch.*", "ready_at_start", T::kReadyAtStart, nullptr, "as [data] ready_at_start, for this directory"},
     {"data.watch.*", "ignore", T::kStrings, nullptr, "as [data] ignore, for this directory"},
+    {"data.watch.*", "foreign_quiet", T::kDuration, nullptr, "as [data] foreign_quiet, for this directory", nullptr, 0, 86400},
     {"loader", "cpu_policy", T::kString, "batch", "batch: who is woken waits for who runs (SCHED_BATCH); inherited: as the loader was started",
      "batch|inherited"},
     {"loader", "max_crashes", T::kInteger, "3", "after so many crashes on one file it goes to trash", nullptr, 1, 1000},
@@ -125,10 +131,11 @@ bool all_strings(const ConfigValue& value) {
                      [](const ConfigValue& v) { return v.kind() == ConfigValue::Kind::kString; });
 }
 
-bool is_ready(const ConfigValue& value) {
+// "quiet:5s", or one of some words.
+bool is_quiet_or(const ConfigValue& value, std::initializer_list<const char*> words) {
   if (value.kind() != ConfigValue::Kind::kString) return false;
   const std::string& text = value.string();
-  if (!text.starts_with("quiet:")) return text == "close" || text == "rename";
+  if (!text.starts_with("quiet:")) return std::find(words.begin(), words.end(), text) != words.end();
   return duration_seconds(ConfigValue(text.substr(6))).value_or(0) > 0;
 }
 
@@ -271,7 +278,8 @@ std::string complaint(const KeyRule& rule, const ConfigValue& value) {
       const auto bytes = size_bytes(value);
       return bytes ? bounded(static_cast<double>(*bytes), " bytes") : "takes " + std::string(type_name(rule.type));
     }
-    case T::kReady: return is_ready(value) ? "" : "takes " + std::string(type_name(rule.type));
+    case T::kReady: return is_quiet_or(value, {"close", "rename"}) ? "" : "takes " + std::string(type_name(rule.type));
+    case T::kReadyAtStart: return is_quiet_or(value, {"leave"}) ? "" : "takes " + std::string(type_name(rule.type));
     case T::kShare: return is_share(value) ? "" : "takes " + std::string(type_name(rule.type));
     case T::kStrings: return all_strings(value) ? "" : "takes an array of strings";
     case T::kArgv: return all_strings(value) && !value.array().empty() ? "" : "takes an array of strings, the program first";
@@ -296,6 +304,7 @@ const char* type_name(KeyRule::Type type) {
     case T::kDuration: return "a duration: seconds, or \"10m\", \"2h\", \"7d\", \"200ms\"";
     case T::kSize: return "a size: bytes, or \"10MB\", \"1GB\", \"4KiB\"";
     case T::kReady: return "\"close\", \"rename\" or \"quiet:5s\"";
+    case T::kReadyAtStart: return "\"quiet:60s\" or \"leave\"";
     case T::kShare: return "a share like \"5%\", or a size";
     case T::kStrings:
     case T::kArgv: return "an array of strings";

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libmfdata/clock.hpp"
+#include "libmfdata/open_writers.hpp"
 #include "libmfdata/transaction.hpp"
 
 namespace mfdata {
@@ -40,66 +42,109 @@ dev_t device_of(const Disk& disk, const std::string& path) {
 // Where the source is hidden on its own filesystem.
 std::string hidden_source(const Origin& origin) { return layout::hidden(origin.directory, "-accept." + origin.context.uid); }
 
-// Copy, commit, publish. `source` stands under a name that is nobody else's.
-Result<void> copy_and_commit(const Spool& spool, const std::string& uid, const std::string& source, Origin& origin) {
-  const Disk& disk = spool.disk();
-  const std::string base = layout::accept(uid);
-  const std::string step = origin.context.to.substr(std::string("step.").size());
-  auto from = disk.open_file(source);
-  if (!from) return from.error();
+bool changed(const struct stat& before, const struct stat& after) {
+  return before.st_size != after.st_size || before.st_mtim.tv_sec != after.st_mtim.tv_sec ||
+         before.st_mtim.tv_nsec != after.st_mtim.tv_nsec;
+}
+
+Result<struct stat> status_of(int file, const std::string& path) {
   struct stat st;
-  if (::fstat(from->get(), &st) != 0) return system_error(errno, "cannot look at " + source);
-  if (static_cast<std::uint64_t>(st.st_blocks) * 512 > disk.free_bytes()) {  // it would take the last room of everybody
-    return Error{Code::kNoSpace, ENOSPC, "no space left for a copy of " + std::to_string(st.st_size) + " bytes of " + source};
+  if (::fstat(file, &st) != 0) return system_error(errno, "cannot look at " + path);
+  return st;
+}
+
+// A source that has grown since it was taken: nobody writes it any more, as far as anybody can tell.
+bool at_rest(int file, const struct stat& st, const std::string& name, double quiet_s) {
+  switch (ask_by_lease(file)) {
+    case OpenWriters::kNone: return true;
+    case OpenWriters::kSome: return false;
+    case OpenWriters::kUnknown: break;
   }
-  std::string target = origin.context.to;
-  MFDATA_TRY(disk.make_directory(base + "/out"));
-  if (static_cast<std::uint64_t>(st.st_size) != origin.context.size) {
-    target = layout::trash_directory(step);
-    Job job;
-    job.name.uid = uid;
-    job.context = origin.context;
-    job.status = st;
-    TrashNote note;
-    note.reason = "emptied";
-    note.text = "its size changed while it was accepted";
-    MFDATA_TRY(disk.make_directory(base + "/out/trash%2F" + step));
-    MFDATA_TRY(spool.write_text(base + "/out/trash%2F" + step + '/' + uid + ".json",
-                                trash_record(Slot{step, 0}, job, note), true));
-    MFDATA_TRY(spool.write_text(base + "/out/trash%2F" + step + '/' + uid + ".tags",
-                                tags_file_text(origin.context.tags), true));
-  } else {
-    MFDATA_TRY(disk.make_directory(base + "/out/" + target));
-  }
-  const std::string folded = target.starts_with("trash/") ? "trash%2F" + step : target;
-  SpoolName name{uid, 0, false, 0};
-  const std::string staged = base + "/out/" + folded + '/';
+  const std::int64_t quiet_ms = real_ms() - st.st_ctim.tv_sec * 1000 - st.st_ctim.tv_nsec / 1'000'000;
+  return !SeenWriters({name}).writes(st) && static_cast<double>(quiet_ms) >= quiet_s * 1000;
+}
+
+// What went to its size is what counts from now on.
+Result<void> note_growth(const Spool& spool, const std::string& base, std::uint64_t size, Origin& origin) {
+  origin.context.size = size;
+  MFDATA_TRY(spool.write_text(base + "/origin.new", encode_origin(origin), false));
+  return spool.disk().replace(base + "/origin.new", base + "/origin");
+}
+
+// A source that is shorter than what was taken: a power cut took its end.
+Result<void> stage_note(const Spool& spool, const std::string& staged, const std::string& step, const Origin& origin,
+                        const struct stat& st) {
+  const std::string& uid = origin.context.uid;
+  Job job;
+  job.name.uid = uid;
+  job.context = origin.context;
+  job.status = st;
+  TrashNote note;
+  note.reason = "emptied";
+  note.text = "its size changed while it was accepted";
+  MFDATA_TRY(spool.write_text(staged + uid + ".json", trash_record(Slot{step, 0}, job, note), true));
+  return spool.write_text(staged + uid + ".tags", tags_file_text(origin.context.tags), true);
+}
+
+// The copy under its name in `staged`, complete and forced.
+Result<void> stage_copy(const Spool& spool, const std::string& base, int from, const std::string& staged, const Origin& origin) {
+  const Disk& disk = spool.disk();
+  SpoolName name{origin.context.uid, 0, false, 0};
   const std::string fresh = base + "/out/copy";
   auto copy = disk.create(fresh);
   if (!copy) return copy.error();
-  MFDATA_TRY(copy_content(from->get(), copy->get(), fresh));
+  MFDATA_TRY(copy_content(from, copy->get(), fresh));
   auto tagged = set_tags_attribute(copy->get(), encode(origin.context), fresh);
   if (tagged.is(Code::kAttribute)) {
     name.sidecar = true;
     MFDATA_TRY(disk.make_directory(base + "/context"));
-    tagged = spool.write_sidecar(base + "/context/" + uid, origin.context);
+    tagged = spool.write_sidecar(base + "/context/" + name.uid, origin.context);
   }
   MFDATA_TRY(tagged);
   if (spool.forces_inodes()) MFDATA_TRY(sync_file(copy->get(), fresh));
-  MFDATA_TRY(disk.rename(fresh, staged + name.spell()));
+  return disk.rename(fresh, staged + name.spell());
+}
+
+// Copy, commit, publish. `source` stands under a name that is nobody else's.
+Result<void> copy_and_commit(const Spool& spool, const std::string& uid, const std::string& source, Origin& origin, double quiet_s) {
+  const Disk& disk = spool.disk();
+  const std::string base = layout::accept(uid);
+  const std::string step = origin.context.to.substr(std::string("step.").size());
+  const Error busy{Code::kBusy, EAGAIN, "somebody writes it still: it is taken once it has been quiet"};
+  auto from = disk.open_file(source);
+  if (!from) return from.error();
+  auto st = status_of(from->get(), source);
+  if (!st) return st.error();
+  if (static_cast<std::uint64_t>(st->st_blocks) * 512 > disk.free_bytes()) {  // it would take the last room of everybody
+    return Error{Code::kNoSpace, ENOSPC, "no space left for a copy of " + std::to_string(st->st_size) + " bytes of " + source};
+  }
+  const auto size = static_cast<std::uint64_t>(st->st_size);
+  if (size > origin.context.size) {
+    if (!at_rest(from->get(), *st, source.substr(source.rfind('/') + 1), quiet_s)) return busy;
+    MFDATA_TRY(note_growth(spool, base, size, origin));
+  }
+  const bool emptied = size != origin.context.size;
+  const std::string target = base + "/out/" + (emptied ? "trash%2F" + step : origin.context.to), staged = target + '/';
+  MFDATA_TRY(disk.make_directory(base + "/out"));
+  MFDATA_TRY(disk.make_directory(target));
+  if (emptied) MFDATA_TRY(stage_note(spool, staged, step, origin, *st));
+  MFDATA_TRY(stage_copy(spool, base, from->get(), staged, origin));  // 5
+  auto now = status_of(from->get(), source);
+  if (!now) return now.error();
+  if (changed(*st, *now)) return busy;
   const std::string id = step + ".accept." + uid;
   MFDATA_TRY(disk.rename(base, layout::commit(id)));  // 6: COMMIT
   return roll_forward(spool, id);
 }
 
 // What is half copied takes no room until the next attempt.
-Result<void> finish_accept(const Spool& spool, const std::string& uid, const std::string& source, Origin& origin) {
-  auto done = copy_and_commit(spool, uid, source, origin);
+Result<void> finish_accept(const Spool& spool, const std::string& uid, const std::string& source, Origin& origin, double quiet_s) {
+  auto done = copy_and_commit(spool, uid, source, origin, quiet_s);
   if (!done) (void)spool.disk().remove_tree(layout::accept(uid) + "/out");
   return done;
 }
 
-Result<void> recover_accept(const Spool& spool, const std::string& uid) {
+Result<void> recover_accept(const Spool& spool, const std::string& uid, double quiet_s) {
   const Disk& disk = spool.disk();
   const std::string base = layout::accept(uid);
   auto origin = read_origin(spool, base);
@@ -127,21 +172,46 @@ Result<void> recover_accept(const Spool& spool, const std::string& uid) {
   }
   MFDATA_TRY(disk.remove_tree(base + "/out"));
   MFDATA_TRY(disk.remove_tree(base + "/context"));
-  return finish_accept(spool, uid, source, *origin);
+  return finish_accept(spool, uid, source, *origin, quiet_s);
+}
+
+// The name that it came with, or one that nobody else makes.
+Result<void> give_back(const Spool& spool, const std::string& source, const Origin& origin) {
+  const auto name = origin.context.tags.get("first.core.original_basename");
+  auto back = spool.disk().rename(source, origin.directory + '/' + std::string(name.value_or(origin.context.uid)));
+  if (back) return back;
+  back = spool.disk().rename(source, origin.directory + "/grown-" + origin.context.uid);
+  if (back.is(Code::kGone)) back = spool.disk().rename(source, std::string(layout::kIncoming) + "/grown-" + origin.context.uid);
+  return back;
+}
+
+// Errors as of accept_foreign: somebody writes it, or may do so.
+Result<void> complete(const Job& job, const ForeignRules& rules) {
+  switch (ask_by_lease(job.file.get())) {
+    case OpenWriters::kNone: return {};
+    case OpenWriters::kSome: return Error{Code::kBusy, EAGAIN, "somebody has it open for writing"};
+    case OpenWriters::kUnknown: break;
+  }
+  if (rules.written && rules.written(job.status)) return Error{Code::kBusy, EAGAIN, "a process has it open for writing"};
+  if (!rules.quiet) return Error{Code::kForeign, 0, "it cannot be asked whether somebody writes it"};
+  return {};
 }
 
 }  // namespace
 
 Result<void> accept_foreign(const Spool& spool, const std::string& step, const std::string& directory,
-                            const std::string& filename, const ArrivalRules& rules) {
+                            const std::string& filename, const ForeignRules& rules) {
   const Disk& disk = spool.disk();
   const std::string arrival = directory + '/' + filename;
   Job job;
-  auto inspected = inspect_arrival(disk, arrival, rules, job);
+  auto inspected = inspect_arrival(disk, arrival, ArrivalRules{rules.max_file_size}, job);
   if (inspected.is(Code::kForeign)) {
-    return Error{Code::kRefused, inspected.error().errnum, inspected.error().text + ": give its group the right to read it"};
+    auto status = disk.status(arrival);
+    if (!status) return status.error();
+    return Error{Code::kRefused, inspected.error().errnum, why_unreadable(*status)};
   }
   MFDATA_TRY(inspected);
+  MFDATA_TRY(complete(job, rules));
   const bool other_filesystem = disk.device() != job.status.st_dev;
   const std::string uid = fresh_uid();
   const std::string base = layout::accept(uid);
@@ -158,7 +228,7 @@ Result<void> accept_foreign(const Spool& spool, const std::string& step, const s
   }
   if (!taken) {
     (void)disk.remove_tree(base);
-    return taken;
+    return why_immovable(disk, directory, arrival, taken.error());
   }
   auto now = disk.status(source);
   if (!now) return now.error();
@@ -167,10 +237,10 @@ Result<void> accept_foreign(const Spool& spool, const std::string& step, const s
     MFDATA_TRY(disk.remove_tree(base));
     return Error{Code::kGone, 0, "it was replaced by another file while it was taken"};
   }
-  return finish_accept(spool, uid, source, origin);
+  return finish_accept(spool, uid, source, origin, kNeverQuiet);  // what grows just now is not quiet
 }
 
-Result<void> recover_accepts(const Spool& spool, bool deposits) {
+Result<void> recover_accepts(const Spool& spool, bool deposits, double quiet_s) {
   auto entries = spool.disk().list(layout::kAccept);
   if (!entries) return entries.error();
   std::sort(entries->begin(), entries->end());
@@ -181,7 +251,8 @@ Result<void> recover_accepts(const Spool& spool, bool deposits) {
     if (!status) continue;
     Result<void> settled;
     if (S_ISDIR(status->st_mode)) {
-      settled = recover_accept(spool, entry);
+      settled = recover_accept(spool, entry, quiet_s);
+      if (settled.is(Code::kBusy)) settled = {};  // it waits
     } else if (deposits) {
       settled = spool.disk().unlink(path);
     }
@@ -191,13 +262,19 @@ Result<void> recover_accepts(const Spool& spool, bool deposits) {
 }
 
 Result<void> remove_foreign_source(const Spool& spool, const std::string& commit_base) {
-  if (!spool.disk().exists(commit_base + "/origin")) return {};
+  const Disk& disk = spool.disk();
+  if (!disk.exists(commit_base + "/origin")) return {};
   auto origin = read_origin(spool, commit_base);
   if (!origin) return origin.is(Code::kGone) ? Result<void>() : origin.error();
-  const std::string source = hidden_source(*origin);
-  if (!spool.disk().exists(source)) return {};
-  if (spool.forces_inodes()) MFDATA_TRY(spool.disk().sync(layout::kCommit));  // the commit first
-  return spool.disk().unlink(source);
+  const std::string beside = commit_base + "/in/source";
+  const bool hidden = !disk.exists(beside);
+  const std::string source = hidden ? hidden_source(*origin) : beside;
+  auto status = disk.status(source);
+  if (!status) return status.is(Code::kGone) ? Result<void>() : status.error();
+  if (hidden && spool.forces_inodes()) MFDATA_TRY(disk.sync(layout::kCommit));  // the commit first
+  if (status = disk.status(source); !status) return status.error();
+  if (static_cast<std::uint64_t>(status->st_size) > origin->context.size) return give_back(spool, source, *origin);
+  return disk.unlink(source);
 }
 
 }  // namespace mfdata

@@ -137,7 +137,7 @@ void recover_all(const Spool& spool, const Crash& crash, const OnSettled& on_set
     all_recovered = all_recovered && recovered;
     report(recovered);
   }
-  report(recover_accepts(spool, true));
+  report(recover_accepts(spool, true, kNeverQuiet));
   if (all_recovered) report(sweep_sidecars(spool));
 }
 

@@ -50,11 +50,11 @@ void read_layer(const fs::path& path, ConfigFile kind, bool required, std::vecto
   layers.push_back(std::move(*value));
 }
 
-constexpr double kListedQuiet_s = 5;  // of a file that no event told of, where a rename makes it complete
+double quiet_time(const std::string& text) { return duration_seconds(ConfigValue(text.substr(std::string("quiet:").size()))).value_or(0); }
 
-Readiness readiness(const std::string& text) {
-  if (text == "rename") return {Readiness::Kind::kRename, kListedQuiet_s};
-  if (text.starts_with("quiet:")) return {Readiness::Kind::kQuiet, duration_seconds(ConfigValue(text.substr(6))).value_or(0)};
+Readiness readiness(const std::string& text, const std::string& at_start) {
+  if (text == "rename") return {Readiness::Kind::kRename, at_start == "leave" ? -1 : quiet_time(at_start)};
+  if (text.starts_with("quiet:")) return {Readiness::Kind::kQuiet, quiet_time(text)};
   return {};
 }
 
@@ -82,15 +82,17 @@ GeneralSettings general_settings(const ConfigValue& tree, const std::string& con
   general.entry_step = data.text("entry_step");
   general.entry_where = data.where("entry_step");
   if (auto level = parse_durability(data.text("durability"))) general.durability = *level;
-  general.defaults = {{}, "", readiness(data.text("ready")), data.strings("ignore")};
+  general.defaults = {{}, "", readiness(data.text("ready"), data.text("ready_at_start")), data.strings("ignore"), data.seconds("foreign_quiet")};
   if (const ConfigValue* watch = data.raw("watch")) {
     for (const auto& [directory, keys] : watch->table()) {
       WatchSettings settings = general.defaults;
       settings.directory = directory;
       settings.where = keys.where();
       const SectionReader reader(ConfigFile::kMfdata, "data.watch.*", &keys);
-      if (reader.raw("ready")) settings.ready = readiness(reader.text("ready"));
+      const auto own = [&](const char* key) { return reader.raw(key) ? reader.text(key) : data.text(key); };
+      settings.ready = readiness(own("ready"), own("ready_at_start"));
       if (reader.raw("ignore")) settings.ignore = reader.strings("ignore");
+      if (reader.raw("foreign_quiet")) settings.foreign_quiet_s = reader.seconds("foreign_quiet");
       general.watches.push_back(std::move(settings));
     }
   }

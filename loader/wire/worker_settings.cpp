@@ -145,6 +145,8 @@ void each_member(Settings& s, Visit&& visit) {
   visit("crash_in_hand", s.crash_in_hand);
   visit("arrival_directories", s.arrival_directories);
   visit("arrival_names", s.arrival_names);
+  visit("arrival_quiet", s.arrival_quiet);
+  visit("foreign_quiet", s.foreign_quiet_s);
   visit("trash_lifetime", s.lifetimes.trash_s);
   visit("tmp_lifetime", s.lifetimes.tmp_s);
   visit("backlog_lifetime", s.lifetimes.backlog_s);

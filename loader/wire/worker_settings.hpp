@@ -62,6 +62,8 @@ struct WorkerSettings {
   // kAcceptForeign: directory and name of each; kRollForward: names of commits
   std::vector<std::string> arrival_directories;
   std::vector<std::string> arrival_names;
+  std::vector<std::uint32_t> arrival_quiet;  // of each: 1 when it has been quiet for so long that this alone will do
+  double foreign_quiet_s = 0;                // of those that have grown after they were taken
   // kCollect
   Lifetimes lifetimes;
   std::vector<std::string> live_slots;

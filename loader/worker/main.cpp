@@ -17,6 +17,7 @@
 #include "libmfdata/clock.hpp"
 #include "libmfdata/collection.hpp"
 #include "libmfdata/foreign_arrival.hpp"
+#include "libmfdata/open_writers.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/recovery.hpp"
 #include "libmfdata/transaction.hpp"
@@ -135,12 +136,14 @@ Result<void> reap(const Spool& spool, const wire::WorkerSettings& settings, Chan
 Result<void> accept_all(const Spool& spool, const PluginHost& host, Channel& channel) {
   const wire::WorkerSettings& settings = host.settings();
   Result<void> first;
-  for (const auto& left : {roll_forward_all(spool, settings.step.dotted() + ".accept."), recover_accepts(spool, false)}) {
+  for (const auto& left : {roll_forward_all(spool, settings.step.dotted() + ".accept."), recover_accepts(spool, false, settings.foreign_quiet_s)}) {
     if (!left && first) first = Error{left.error().code, left.error().errnum, "an earlier accept is not finished: " + left.error().text};
   }
+  SeenWriters writers({settings.arrival_names.begin(), settings.arrival_names.end()});
+  ForeignRules rules{settings.max_file_size, [&](const struct stat& file) { return writers.writes(file); }, false};
   for (std::size_t i = 0; i < settings.arrival_names.size() && !host.cancelled(); ++i) {
-    auto accepted = accept_foreign(spool, settings.step.dotted(), settings.arrival_directories[i], settings.arrival_names[i],
-                                   ArrivalRules{settings.max_file_size});
+    rules.quiet = i < settings.arrival_quiet.size() && settings.arrival_quiet[i] != 0;
+    auto accepted = accept_foreign(spool, settings.step.dotted(), settings.arrival_directories[i], settings.arrival_names[i], rules);
     wire::Done done;
     done.id = static_cast<std::uint32_t>(i);
     if (!accepted) {

@@ -43,7 +43,7 @@ C1 = re.compile(rb"\xc2[\x80-\x9f]")  # U+0080 to U+009F: some terminals take U+
 
 
 def arrive_unseen(home, name):
-    """An empty file that raises no event the loader asks for: only a listing of the directory finds it."""
+    """An empty file that nobody opens or renames: a listing finds it, or the loader a moment later by itself."""
     os.mknod(home.incoming / name, stat.S_IFREG | 0o644)
 
 
@@ -173,6 +173,58 @@ class Noticed(Arrivals):
         arrive_unseen(home, "quietly")
         self.assertEqual(self.wait_archived(home, 1), [(b"quietly", b"")])
 
+    def test_file_that_appears_by_a_link_is_taken_long_before_the_next_listing(self):
+        home = self.home("archive").start()
+        (home.incoming / ".made").write_bytes(b"linked")
+        os.link(home.incoming / ".made", home.incoming / "linked")
+        os.unlink(home.incoming / ".made")
+        self.assertEqual(self.wait_archived(home, 1), [(b"linked", b"linked")])
+
+    def test_file_without_a_name_that_gets_one_is_taken_long_before_the_next_listing(self):
+        home = self.home("archive").start()
+        file = os.open(home.incoming, os.O_TMPFILE | os.O_WRONLY, 0o644)
+        os.write(file, b"unnamed")
+        os.link(f"/proc/self/fd/{file}", home.incoming / "named", src_dir_fd=0, follow_symlinks=True)
+        os.close(file)
+        self.assertEqual(self.wait_archived(home, 1), [(b"named", b"unnamed")])
+
+    @need_root
+    def test_filesystem_that_is_mounted_over_a_watched_directory_is_watched_within_seconds(self):
+        home = self.home("archive").start()
+        home.drop("a", b"a")
+        self.wait_archived(home, 1)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", home.incoming], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", home.incoming], stderr=subprocess.DEVNULL)
+        home.drop("b", b"b")
+        self.wait_archived(home, 2)
+        home.drop("c", b"c")
+        self.wait_archived(home, 3)
+        self.assertIn("another directory stands at", home.log())
+        subprocess.run(["umount", "-l", home.incoming], check=True)
+        home.drop("d", b"d")
+        self.assertIn((b"d", b"d"), self.wait_archived(home, 4))
+
+    @need_root
+    def test_directory_on_a_filesystem_that_is_not_known_to_be_local_is_listed_every_second_and_named(self):
+        with open("/proc/filesystems") as known:
+            kinds = [line.split()[-1] for line in known]
+        kind = next((one for one in ("mqueue", "cgroup2", "debugfs") if one in kinds), None)
+        if kind is None:
+            self.skipTest("no such filesystem can be mounted")
+        home = self.home("archive")
+        place = home.root / "elsewhere"
+        place.mkdir()
+        if subprocess.run(["mount", "-t", kind, "none", place], stderr=subprocess.DEVNULL).returncode != 0:
+            self.skipTest("no such filesystem can be mounted")
+        self.addCleanup(subprocess.run, ["umount", "-l", place])
+        home.override("archive", f'[step.main]\nwatched_directories = ["{place}"]\n')
+        checked = home.run(MFDATA, "check")
+        self.assertIn(f"{place} is on an unknown filesystem", checked.stderr)
+        home.start()
+        wait_for(lambda: f"directory {place} is listed every second" in home.log(), "the log to say so")
+        self.assertEqual(home.status()["polled"], [str(place)])
+        self.assertIn(f"listed every second: {place}", home.run(MFDATA, "status").stdout)
+
     def test_foreign_name_in_a_step_directory_is_an_arrival_for_that_step(self):
         home = self.home("minimal", "archive", settings='[data]\nentry_step = "minimal/main"\n').start()
         home.drop("by hand", b"1", directory=home.data / "step.archive.main")
@@ -283,14 +335,51 @@ class Whole(Arrivals):
         os.rename(home.incoming / "closed", home.incoming / "now")
         self.assertEqual(self.wait_archived(home, 2), [(b"now", b"half"), (b"renamed", b"whole")])
 
-    def test_ready_rename_takes_what_it_finds_at_a_start_when_it_has_been_quiet(self):
-        home = self.home("archive", settings=METRICS % '[data.watch.incoming]\nready = "rename"\n')
+    RENAME = METRICS % 'rescan_interval = 1\n[data.watch.incoming]\nready = "rename"\n%s'
+
+    def test_ready_rename_takes_what_it_finds_at_a_start_when_it_has_been_quiet_for_ready_at_start(self):
+        home = self.home("archive", settings=self.RENAME % 'ready_at_start = "quiet:3s"\n')
         home.incoming.mkdir(parents=True, exist_ok=True)
         home.drop("before", b"whole")
         began = time.monotonic()
         home.start()
         self.assertEqual(self.wait_archived(home, 1), [(b"before", b"whole")])
-        self.assertGreater(time.monotonic() - began, 5)
+        self.assertGreater(time.monotonic() - began, 3)
+
+    def test_ready_rename_never_takes_an_upload_under_its_final_name_whatever_rescans_find(self):
+        home = self.home("archive", settings=self.RENAME % 'ready_at_start = "quiet:100ms"\n').start()
+        home.drop("first", b"first")  # the listing of the start is over: what it finds is taken when it is quiet
+        self.wait_archived(home, 1)
+        home.drop("upload", b"half", hidden=False)
+        for number in range(4):  # each after a quiet time of what stands there, and after a rescan
+            began = time.monotonic()
+            wait_for(lambda: time.monotonic() > began + 1.2, "a rescan")
+            home.drop(f"renamed{number}", b"x")
+        wait_for(lambda: len(home.files()) >= 5, "the renamed files in the archive")
+        self.assertEqual(content(home.incoming / "upload"), b"half")
+        os.rename(home.incoming / "upload", home.incoming / "complete")
+        self.assertIn((b"complete", b"half"), self.wait_archived(home, 6))
+
+    def test_ready_rename_with_leave_leaves_what_stood_there_and_says_so(self):
+        home = self.home("archive", settings=self.RENAME % 'ready_at_start = "leave"\n')
+        home.incoming.mkdir(parents=True, exist_ok=True)
+        home.drop("before", b"x")
+        home.start()
+        wait_for(lambda: "1 file stands in" in home.log() and "ready_at_start" in home.log(), "the log to say that it is left")
+        home.drop("renamed", b"y")
+        wait_for(home.files, "the renamed file in the archive")
+        self.assertEqual(self.archived(home), [(b"renamed", b"y")])
+        self.assertTrue((home.incoming / "before").exists())
+
+    def test_ready_rename_takes_every_renamed_file_although_no_more_fit_into_the_queue(self):
+        settings = self.RENAME % 'ready_at_start = "leave"\n' + "[loader]\nmax_queued = 100\n"
+        home = self.home("archive", settings=settings).start()
+        home.run(MFDATA, "pause", "archive/main")
+        for number in range(400):
+            home.drop(f"f{number}", b"%d" % number)
+        wait_for(lambda: home.step_status("archive/main")["queued"] == 100, "a full queue")
+        home.run(MFDATA, "resume", "archive/main")
+        self.wait_archived(home, 400)
 
     def wait_only(self, home):
         wait_for(home.files, "a file in the archive")
@@ -519,6 +608,28 @@ class Refused(Arrivals):
         wait_for(lambda: len(home.files()) == 100, "the good files in the archive")
         wait_for(lambda: home.log().count("/link") == 300, "300 refusals in the log")
 
+    @need_root
+    def test_file_that_is_immutable_or_append_only_is_refused_once_and_taken_when_it_is_not_any_more(self):
+        home = self.home("archive", settings=RESCAN)
+        home.start().stop()
+        for flag, word in (("i", "immutable"), ("a", "append-only")):
+            path = home.incoming / word
+            path.write_bytes(b"x")
+            if subprocess.run(["chattr", "+" + flag, path], stderr=subprocess.DEVNULL).returncode != 0:
+                self.skipTest("this filesystem has no such flags")
+            self.addCleanup(subprocess.run, ["chattr", "-" + flag, path], stderr=subprocess.DEVNULL)
+        home.start()
+        wait_for(lambda: len(self.refused(home)) == 2, "both to be refused")
+        self.assertIn("chattr -i", self.refused(home)["incoming/immutable"])
+        self.assertIn("chattr -a", self.refused(home)["incoming/append-only"])
+        self.wait_rescan(home)
+        self.assertEqual(home.log().count("refused incoming/"), 2)
+        self.assertNotIn("cannot accept", home.log())
+        self.assertEqual(home.metric("mfdata_refused_files_total"), 2)
+        subprocess.run(["chattr", "-i", home.incoming / "immutable"], check=True)
+        wait_for(lambda: not (home.incoming / "immutable").exists(), "it to be taken")
+        wait_for(lambda: b"immutable" in [name for name, _ in self.archived(home)], "it in the archive")
+
     def test_forged_attributes_are_dropped(self):
         home = self.home("archive").start()
         hidden = home.incoming / ".forged"
@@ -611,7 +722,7 @@ class OtherOwners(Arrivals):
     """The loader runs as an unprivileged user; senders of its group leave files in incoming (2770, setgid)."""
 
     def setUp(self):
-        self.runs = self.home("archive", settings=METRICS % "rescan_interval = 1", user=RUNNER)
+        self.runs = self.home("archive", settings=METRICS % 'rescan_interval = 1\nforeign_quiet = "1s"', user=RUNNER)
         self.runs.start()
         self.assertEqual(stat.S_IMODE(self.runs.incoming.stat().st_mode), 0o2770)
 
@@ -661,13 +772,39 @@ class OtherOwners(Arrivals):
         self.runs.environment["MFDATA_SLOW_CALLS_US"] = "16000"
         self.runs.environment["LD_PRELOAD"] = str(BUILD / "tests/campaigns/plugins/slow_calls/slow_calls.so")
         self.runs.start()
-        wait_for(lambda: self.runs.log().count("cannot accept") > 150, "most of them to be tried")
+        wait_for(lambda: self.runs.log().count("refused ") > 150, "most of them to be tried")
         self.assertEqual(self.runs.stop(60), 0)
         self.assertEqual(len(os.listdir(closed)), 200)
 
-    def test_file_that_we_may_not_read_is_refused_and_shown(self):
+    def test_file_that_we_may_not_read_is_refused_and_shown_with_whose_it_is_and_what_to_do(self):
         self.send("private", b"x", 0o600)
-        self.assert_refused(self.runs, "private")
+        reason = self.assert_refused(self.runs, "private")
+        for part in (f"user {SENDER}", str(RUNNER[1]), "mode 0600", str(RUNNER[0]), "chmod g+r"):
+            self.assertIn(part, reason)
+
+    def test_refused_file_is_taken_once_its_group_may_read_it(self):
+        self.runs.stop()
+        self.runs.configure(METRICS % "rescan_interval = 86400")
+        self.runs.start()
+        self.send("private", b"x", 0o600)
+        wait_for(lambda: self.refused(self.runs), "it to be refused")
+        (self.runs.incoming / "private").chmod(0o640)
+        self.assertEqual(self.wait_archived(self.runs, 1), [(b"private", b"x")])
+
+    def test_file_in_a_directory_with_the_sticky_bit_is_refused_once_with_the_reason(self):
+        sticky = self.runs.root / "sticky"
+        sticky.mkdir()
+        os.chown(sticky, SENDER, RUNNER[1])
+        sticky.chmod(0o3770)
+        self.runs.override("archive", f'[step.main]\nwatched_directories = ["{sticky}"]\n')
+        self.runs.run(MFDATA, "reload")
+        self.send("theirs", b"x", 0o640, directory=sticky)
+        [reason] = wait_for(lambda: list(self.refused(self.runs).values()), "it to be refused")
+        self.assertIn("sticky bit", reason)
+        self.assertIn("chmod -t", reason)
+        self.wait_rescan(self.runs)
+        self.assertEqual(self.runs.log().count("refused "), 1)
+        self.assertNotIn("cannot accept", self.runs.log())
 
     def test_file_of_another_owner_being_written_when_it_is_found_is_taken_whole(self):
         for mode in (0o660, 0o640):
@@ -701,6 +838,94 @@ class OtherOwners(Arrivals):
             self.assertIn((b"theirs", b"".join(written) + second), self.archived(home))
             for found in home.files():
                 self.assertEqual(int(context_of(found)[0]["size"]), os.path.getsize(found))
+
+
+@need_root
+class PausingSenders(Arrivals):
+    """A sender of another user that writes under the final name, and pauses while a listing finds its file."""
+    LISTED = METRICS % 'rescan_interval = 1\n%s'
+
+    def make(self, more=""):
+        home = self.home("archive", settings=self.LISTED % more, user=RUNNER)
+        home.start().stop()
+        return home
+
+    def open_theirs(self, home, mode=0o640):
+        """A file with its first half, open for writing, found by the listing of the start."""
+        file = open(home.incoming / "theirs", "wb", buffering=0)
+        self.addCleanup(file.close)
+        os.fchown(file.fileno(), SENDER, RUNNER[1])
+        os.fchmod(file.fileno(), mode)
+        file.write(b"first half, ")
+        return file
+
+    def pass_one_of_theirs(self, home, name):
+        """Another file of theirs, renamed into place, comes through: that takes the short quiet time, and more."""
+        hidden = home.incoming / ".sent.tmp"
+        hidden.write_bytes(b"passes")
+        os.chown(hidden, SENDER, RUNNER[1])
+        hidden.chmod(0o640)
+        os.rename(hidden, home.incoming / name)
+        wait_for(lambda: name.encode() in [n for n, _ in self.archived(home)], f"{name} in the archive")
+
+    def test_sender_that_pauses_over_a_start_a_rescan_and_a_reload_is_taken_whole_and_once(self):
+        home = self.make()
+        file = self.open_theirs(home)
+        home.start()
+        self.pass_one_of_theirs(home, "one")
+        home.run(MFDATA, "reload")
+        self.pass_one_of_theirs(home, "two")
+        self.assertEqual([name for name, _ in self.archived(home)], [b"one", b"two"], "it was taken while its sender paused")
+        file.write(b"second half")
+        file.close()
+        found = self.wait_archived(home, 3)
+        self.assertIn((b"theirs", b"first half, second half"), found)
+
+    def test_loader_with_cap_lease_holds_a_file_for_as_long_as_it_is_open(self):
+        home = self.make('foreign_quiet = "100ms"')
+        file = self.open_theirs(home)
+        capable = ("setpriv", f"--reuid={RUNNER[0]}", f"--regid={RUNNER[1]}", "--clear-groups", "--inh-caps=+lease", "--ambient-caps=+lease")
+        home.credentials = {}
+        home.start(prefix=capable)
+        for pid in [home.loader.pid, *home.worker_pids()]:
+            with open(f"/proc/{pid}/status") as status:
+                effective = int(re.search(r"CapEff:\s*(\w+)", status.read())[1], 16)
+            self.assertEqual((effective >> 28) & 1, 1, "CAP_LEASE does not reach every process")
+        for name in ("one", "two", "three"):
+            self.pass_one_of_theirs(home, name)
+        self.assertNotIn(b"theirs", [name for name, _ in self.archived(home)])
+        file.write(b"second half")
+        file.close()
+        self.assertIn((b"theirs", b"first half, second half"), self.wait_archived(home, 4))
+
+    def test_file_that_a_process_of_the_loaders_user_has_open_is_held_until_it_is_closed(self):
+        home = self.make('foreign_quiet = "100ms"')
+        self.open_theirs(home, 0o660).close()
+        script = 'exec 3>>"$0"; echo; cat >/dev/null; printf "second half" >&3'
+        writer = subprocess.Popen(["sh", "-c", script, str(home.incoming / "theirs")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  user=RUNNER[0], group=RUNNER[1], extra_groups=[])
+        self.addCleanup(writer.kill)
+        writer.stdout.readline()
+        home.start()
+        for name in ("one", "two", "three"):
+            self.pass_one_of_theirs(home, name)
+        self.assertNotIn(b"theirs", [name for name, _ in self.archived(home)])
+        writer.communicate()
+        self.assertIn((b"theirs", b"first half, second half"), self.wait_archived(home, 4))
+
+    def test_listed_file_that_nobody_can_ask_about_is_taken_when_it_has_been_quiet_for_foreign_quiet(self):
+        home = self.make('foreign_quiet = "1s"')
+        self.open_theirs(home)
+        home.start()
+        self.assertEqual(self.wait_archived(home, 1), [(b"theirs", b"first half, ")])
+
+    def test_check_warns_without_failing_when_the_loader_may_not_ask_about_files_of_others(self):
+        home = self.make()
+        done = home.run(MFDATA, "check")
+        self.assertIn("AmbientCapabilities=CAP_LEASE", done.stderr)
+        self.assertIn("1 warning", done.stdout)
+        of_root = self.home("archive")
+        self.assertNotIn("CAP_LEASE", of_root.run(MFDATA, "check").stderr)
 
 
 @need_root

@@ -221,9 +221,10 @@ class Spool:
 
     def accept_foreign(self, step, directory, filename, uid=None):
         """ACCEPT of a file that we may not tag, by a process of its own: a transaction that copies it.
-        `origin` is written first: it holds the context (with the size), so a repeat needs nothing else."""
+        `origin` is written first: it holds the context (with the size), so a repeat needs nothing else. Its sender may go
+        on writing into the inode: what grows is copied anew by a repeat, once it has been quiet."""
         other_mount = directory == "mount"
-        uid = uid or self.w.fresh_uid()
+        again, uid = uid is not None, uid or self.w.fresh_uid()
         base = f"tmp/accept/{uid}"
         source, disk = (f"mount/.mfdata.{uid}", self.far) if other_mount else (f"{base}/in/source", self.disk)
         if base not in self.disk.names:
@@ -242,6 +243,14 @@ class Spool:
                 return self.remove_tree(base)
         context = self.disk.data[self.disk.inode(f"{base}/origin")]
         data, target = disk.data[disk.inode(source)], f"step.{step}"
+        if len(data) > context.size and not self.off("no_growth"):
+            if not again:
+                return                                              # somebody writes it just now: it waits
+            context = context._replace(size=len(data))
+            if f"{base}/origin.new" in self.disk.names:
+                self.disk.unlink(f"{base}/origin.new")
+            self.write_sidecar(f"{base}/origin.new", context)
+            self.disk.rename(f"{base}/origin.new", f"{base}/origin", over=True)
         if len(data) != context.size:
             target = f"trash/{step}"
         self.disk.mkdir(f"{base}/out")
@@ -250,6 +259,8 @@ class Spool:
             return self.remove_tree(base)
         self.stage(base, [Output(target, f"{uid}.0", None, Copy(data), context)] + (
             self.companions(step, uid, context, "emptied") if target.startswith("trash") else []))   # 5: copy, attribute, fsync
+        if disk.data[disk.inode(source)] != data and not self.off("no_growth"):
+            return self.remove_tree(f"{base}/out")                  # it has grown under the copy: it waits
         self.disk.rename(base, f"tmp/commit/{step}.accept.{uid}")                               # 6: COMMIT
         self.roll_forward(f"{step}.accept.{uid}")
 
@@ -444,12 +455,25 @@ class Spool:
         for uid in self.disk.list(f"{base}/context"):
             self.disk.rename(f"{base}/context/{uid}", f"tmp/context/{uid}", over=True)          # 7: sidecars
         self.publish_all(base)                                                                  # 8: outputs
-        source = f"mount/.mfdata.{ident.rpartition('.')[2]}"
-        if source in self.far.names:
-            if self.fsyncs_inodes and not self.off("no_commit_fsync"):
-                self.disk.fsync("tmp/commit")                      # the commit must be on disk before the source goes
-            self.far.unlink(source)                                                             # 9: a source elsewhere
+        if ".accept." in ident:
+            self.remove_source(base, ident.rpartition(".")[2])                                  # 9
         self.remove_tree(base)                                                                  # 10: inputs, directories
+
+    def remove_source(self, base, uid):
+        """What has grown after it was copied is an arrival again, so that the whole of it comes."""
+        beside, hidden = f"{base}/in/source", f"mount/.mfdata.{uid}"
+        disk, source, directory = (self.disk, beside, "incoming") if beside in self.disk.names else (self.far, hidden, "mount")
+        if source not in disk.names or f"{base}/origin" not in self.disk.names:    # a power cut lost what was known of it
+            return
+        if disk is self.far and self.fsyncs_inodes and not self.off("no_commit_fsync"):
+            self.disk.fsync("tmp/commit")                          # the commit must be on disk before the source goes
+        context = self.disk.data[self.disk.inode(f"{base}/origin")]
+        if len(disk.data[disk.inode(source)]) > context.size and not self.off("no_growth"):
+            try:
+                return disk.rename(source, f"{directory}/{dict(context.tags)['name']}")
+            except FileExistsError:
+                return disk.rename(source, f"{directory}/foreign.grown-{uid}")
+        disk.unlink(source)
 
     def publish_all(self, base):
         for target in self.disk.list(f"{base}/out"):
@@ -618,7 +642,7 @@ class World:
         self.scenario, self.level, self.power, self.controls = scenario, level, power, controls
         self.disk, self.far = Disk(dirs, power), Disk(["far", "mount"], power)
         self.outside = dict(injected=0, uids=0, seen=(), acked=frozenset(), withdrawn=frozenset(), done=frozenset(),
-                            requeued=frozenset(), cut=False)
+                            requeued=frozenset(), cut=False, grown=False, whole=False)
         self.story = ()
 
     def copy(self):
@@ -650,7 +674,7 @@ class World:
         self.check(place, content, context)
         seen = Counter(dict(self.outside["seen"]))
         seen[content.split("+")[0], place, dict(context.tags)["trail"]] += 1
-        self.note(seen=tuple(sorted((k, min(n, 2)) for k, n in seen.items())))
+        self.note(seen=tuple(sorted((k, min(n, 2)) for k, n in seen.items())), whole=self.outside["whole"] or content == "one+more")
 
     def done(self, job):
         self.note(done=self.outside["done"] | {(job.name.uid, job.name.gen, job.step)})
@@ -733,8 +757,10 @@ class World:
                 number = counts.pop((item, place, trail), 0) + sum(i == item and trail.startswith(t) for i, t in covers)
                 if number < 1 and must and not (cut and self.level == "process"):
                     self.fail(f"lost: {item} on its way to {place}")
-                if number > 1 and (not cut or place == "far" and self.level != "process"):
+                if number > 1 and not self.outside["grown"] and (not cut or place == "far" and self.level != "process"):
                     self.fail(f"twice: {item} at {place}")
+        if self.outside["grown"] and not self.outside["whole"] and not cut:
+            self.fail("lost: what its sender wrote after it was taken")
         for ending in counts:
             if ending[0] not in (LOST, "", *self.outside["withdrawn"]):
                 self.fail(f"unexpected ending: {ending}")
@@ -774,6 +800,10 @@ def work(world, step):
         spool.accept_foreign(step, directory, filename)
     sources = [f"step.{step}"] + ["incoming"] * (step == next(iter(world.scenario.steps)))
     for directory in sources:
+        if directory == "incoming" and any(disk.names[f"tmp/accept/{entry}"] is None for entry in disk.list("tmp/accept")):
+            world.actor = f"{step}.accept"
+            spool.resume_accepts(step)
+            return True
         for filename in disk.list(directory):
             if filename.startswith("foreign"):
                 accept_foreign(directory, filename)
@@ -890,7 +920,7 @@ def run(world, start, listen, interrupt_at=None):
     moments = itertools.count()
 
     def moment(what):
-        number = next(moments)
+        number, world.next = next(moments), what
         if interrupt_at is not None and 0 <= number - interrupt_at < world.scenario.moments:
             actor = world.actor
             world.disk.before = world.far.before = lambda what: listen(world, what, alone=False)
@@ -988,6 +1018,19 @@ def inject_next(world):
         inject(world)
 
 
+def go_on_writing(world):
+    """The sender of "one" writes more into the file that it has open, whatever its name is by now; once. The instant between
+    the last look at the size and the removal is nobody's to guard: the sender had been quiet until then."""
+    last_instant = world.next.startswith("unlink") and (world.next.endswith("in/source") or "mount/" in world.next)
+    if world.outside["grown"] or last_instant:
+        return
+    for disk in (world.disk, world.far):
+        for path, ino in disk.names.items():
+            if ino is not None and disk.data[ino] == "one" and (path.endswith(("incoming/foreign.f", "in/source")) or path.startswith("mount/")):
+                disk.data = {**disk.data, ino: "one+more"}
+                return world.note(grown=True)
+
+
 def others_work(world):
     """Every step but the one that is being interrupted treats one file (not during a recovery: then no worker lives)."""
     busy = world.actor
@@ -1056,6 +1099,10 @@ SCENARIOS = [
     Scenario("foreign owner replaces the name at any moment", dict(S=SINK),
              [("foreign", "foreign.f", "one", "synced"), ("foreign", "foreign.f", "two", "synced")],
              dict(one=[("ended at S", "")], two=[("ended at S", "")]), ("raced",), meanwhile=inject_next),
+    Scenario("foreign owner goes on writing at any moment", dict(S=SINK), [("foreign", "foreign.f", "one", "synced")],
+             dict(one=[("ended at S", "")]), ("emptied",), meanwhile=go_on_writing),
+    Scenario("sender on another mount goes on writing at any moment", dict(S=SINK), [("mount", "f", "one", "synced")],
+             dict(one=[("ended at S", "")]), ("emptied",), meanwhile=go_on_writing),
     Scenario("fan-out while the next workers run", dict(A=answer("fan", ("link", "X"), ("link", "B")),
                                                         B=answer("pass", "S"), X=SINK, S=SINK),
              [("drop", "f", "one", "synced")], dict(one=[("ended at X", "A>X"), ("ended at S", AB)]),
@@ -1075,6 +1122,7 @@ CONTROLS = [
     ("half_companion", "process", "deliver, same filesystem (shortcut)", "a companion is believed though its write was killed"),
     ("no_uid", "process", "sender replaces", "a context is believed though it is another file's"),
     ("foreign_publish_first", "process", "foreign owner", "a copy is published before its source is settled"),
+    ("no_growth", "process", "foreign owner goes on", "a file that grows after it was taken is not looked at again"),
     ("no_fsync", "accepted", "acknowledged deposit", "no fsync of a new inode before its input goes"),
     ("no_size_check", "accepted", "pass-through", "an emptied file is not recognised by its size"),
     ("no_sidecar_fsync", "accepted", "context outgrows", "a sidecar is not forced before it replaces the context"),
@@ -1123,7 +1171,7 @@ def main():
     for number, scenario in enumerate(SCENARIOS):
         if only_controls or words and not any(w in scenario.name for w in words):
             continue
-        levels = ("process",) if quick or scenario.meanwhile is others_work else ("process", "accepted", "every-hop")
+        levels = ("process",) if quick or scenario.meanwhile in (others_work, go_on_writing) else ("process", "accepted", "every-hop")
         tasks += [(run_scenario, number, level) for level in levels]
     for number, (_, level, _, _) in enumerate(CONTROLS):
         if not words and (not quick or level == "process"):

@@ -85,7 +85,7 @@ class Drive {
 
   void foreign(const std::string& directory) {
     must(roll_forward_all(spool_, kFirst.step + ".accept."));
-    must(recover_accepts(spool_, false));
+    must(recover_accepts(spool_, false, 0));
     for (const std::string& name : must(spool_.disk().list(directory))) must(accept_foreign(spool_, kFirst.step, directory, name, {}));
   }
 

@@ -13,6 +13,7 @@
 #include "libmfdata/deposit.hpp"
 #include "libmfdata/ending.hpp"
 #include "libmfdata/foreign_arrival.hpp"
+#include "libmfdata/open_writers.hpp"
 #include "libmfdata/recovery.hpp"
 #include "libmfdata/transaction.hpp"
 #include "libmfdata/trashed_file.hpp"
@@ -41,6 +42,62 @@ TEST_CASE("an_arrival_gets_its_first_tags_and_keeps_nothing_of_what_it_claimed_t
   CHECK(job.context.tags.get("first.core.original_basename") == "x y\n.txt");
   CHECK(job.context.tags.get("first.core.original_dirname") == "incoming");
   CHECK(p.list("incoming").empty());
+}
+
+TEST_CASE("an_accept_of_somebody_elses_file_waits_while_it_is_open_or_may_be") {
+  Place p;
+  p.write("incoming/f", "half");
+  FileDescriptor writer(::open((p.root / "incoming/f").c_str(), O_WRONLY | O_APPEND));
+  CHECK(accept_foreign(*p.spool, p.slot.step, "incoming", "f", {}).is(Code::kBusy));
+  CHECK(SeenWriters({"f"}).writes(*p.spool->disk().status("incoming/f")));
+  CHECK_FALSE(SeenWriters({"g"}).writes(*p.spool->disk().status("incoming/f")));
+  writer.close();
+  CHECK_FALSE(SeenWriters({"f"}).writes(*p.spool->disk().status("incoming/f")));
+  CHECK(accept_foreign(*p.spool, p.slot.step, "incoming", "f", {}));
+  CHECK(p.list("incoming").empty());
+}
+
+TEST_CASE("a_file_that_grew_after_it_was_taken_is_copied_anew_once_nobody_writes_it") {
+  Place p;
+  p.write("incoming/f", "half");
+  const std::string uid = fresh_uid(), base = layout::accept(uid);
+  const Context context{uid, 0, 4, layout::step_directory(p.slot.step), {}, first_tags("incoming", "f", uid)};
+  const Disk& disk = p.spool->disk();
+  REQUIRE(disk.make_directory(base));
+  REQUIRE(disk.make_directory(base + "/in"));
+  p.write(base + "/origin", "incoming\n" + encode(context));
+  REQUIRE(disk.rename("incoming/f", base + "/in/source"));
+  FileDescriptor writer(::open((p.root / base / "in/source").c_str(), O_WRONLY | O_APPEND));
+  REQUIRE(write_all(writer.get(), " and half", ""));
+  CHECK(recover_accepts(*p.spool, false, 0));
+  CHECK(p.list("step.a.main").empty());
+  CHECK(p.read(p.root / base / "in/source") == "half and half");
+  writer.close();
+  CHECK(recover_accepts(*p.spool, false, 0));
+  REQUIRE(p.list("step.a.main") == Names{uid + ".0"});
+  CHECK(p.read(p.root / "step.a.main" / (uid + ".0")) == "half and half");
+  CHECK(claim(*p.spool, p.slot, uid + ".0")->job->context.size == 13);
+  CHECK(p.list("tmp/accept").empty());
+}
+
+TEST_CASE("a_file_that_grew_after_its_copy_was_committed_is_an_arrival_again") {
+  for (const bool taken : {false, true}) {
+    Place p;
+    p.write("incoming/f", "half");
+    const std::string uid = fresh_uid(), base = layout::commit("a.main.accept." + uid);
+    const Context context{uid, 0, 4, layout::step_directory(p.slot.step), {}, first_tags("incoming", "f", uid)};
+    const Disk& disk = p.spool->disk();
+    REQUIRE(disk.make_directory(base));
+    REQUIRE(disk.make_directory(base + "/in"));
+    p.write(base + "/origin", "incoming\n" + encode(context));
+    REQUIRE(disk.rename("incoming/f", base + "/in/source"));
+    p.write(base + "/in/source", "half and half");
+    if (taken) p.write("incoming/f", "another");
+    REQUIRE(roll_forward(*p.spool, "a.main.accept." + uid));
+    CHECK(p.list("incoming") == (taken ? Names{"f", "grown-" + uid} : Names{"f"}));
+    CHECK(p.read(p.root / "incoming" / (taken ? "grown-" + uid : "f")) == "half and half");
+    CHECK(p.list("tmp/commit").empty());
+  }
 }
 
 TEST_CASE("a_file_that_somebody_writes_is_busy") {

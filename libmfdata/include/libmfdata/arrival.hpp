@@ -12,6 +12,10 @@
 
 namespace mfdata {
 
+// How the reasons of two kinds of refusals begin: the file itself, or its directory, does not let it be moved.
+inline constexpr const char* kImmovable = "it cannot be moved";
+inline constexpr const char* kClosedDirectory = "its directory does not let it go";
+
 struct ArrivalRules {
   std::uint64_t max_file_size = 100'000'000'000;  // bytes
 };
@@ -27,6 +31,11 @@ Result<Job> accept(const Spool& spool, const Slot& slot, const std::string& dire
 
 // The tags that a file gets once, when it enters: first.core.original_{basename,dirname,uid}.
 TagSet first_tags(const std::string& directory, const std::string& filename, const std::string& uid);
+
+// The reason of a rename out of `directory` that failed, as kRefused where it is the file's or the directory's; else as it was.
+Error why_immovable(const Disk& disk, const std::string& directory, const std::string& path, const Error& error);
+// The reason why a file may not be read, and what to do.
+std::string why_unreadable(const struct stat& status);
 
 // The checks that need no lease: regular file, one link, size. Fills status and file.
 Result<void> inspect_arrival(const Disk& disk, const std::string& path, const ArrivalRules& rules, Job& job);

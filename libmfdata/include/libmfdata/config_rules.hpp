@@ -15,7 +15,7 @@
 namespace mfdata {
 
 struct KeyRule {
-  enum class Type { kString, kBool, kInteger, kReal, kDuration, kSize, kShare, kReady, kStrings, kArgv, kAny };
+  enum class Type { kString, kBool, kInteger, kReal, kDuration, kSize, kShare, kReady, kReadyAtStart, kStrings, kArgv, kAny };
   const char* section;
   const char* key;
   Type type;

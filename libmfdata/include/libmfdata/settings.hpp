@@ -19,7 +19,7 @@ namespace mfdata {
 struct Readiness {
   enum class Kind { kClose, kRename, kQuiet };
   Kind kind = Kind::kClose;
-  double quiet_s = 0;  // kQuiet: of every file; kRename: of one that only a listing found
+  double quiet_s = 0;  // kQuiet: of every file; kRename: of one that stood there at the start; below 0: that is left
 };
 
 // A share of the filesystem (0 to 1), or an absolute number when `share` is negative.
@@ -33,6 +33,7 @@ struct WatchSettings {
   std::string directory;  // as configured: relative to the data directory, or absolute
   Readiness ready;
   std::vector<std::string> ignore;
+  double foreign_quiet_s = 60;  // of a file of which nobody can tell whether it is written
 };
 
 enum class FailurePolicy { kKeep, kDelete, kMove };
