@@ -202,13 +202,23 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
                                                                : ": ") +
                           done.reason);
       break;
-    case Outcome::kSkipped:
+    case Outcome::kSkipped: skipped(index, done, name); break;
     case Outcome::kCancelled:
     case Outcome::kGone:
     case Outcome::kBusy:
     case Outcome::kRevoked:
     case Outcome::kCount: break;
   }
+}
+
+// Its step has no use for the file, and the unmatched_policy was applied: kept or deleted, it is seen and counted.
+void Loader::skipped(std::size_t index, const wire::Done& done, const std::string& name) {
+  const StepSettings& settings = *steps_[index].settings;
+  ++steps_[index].skipped;
+  const std::string& level = settings.log_level.empty() ? settings_->general.log_level : settings.log_level;
+  if (level != "info" && level != "debug") return;
+  log_.write_step(settings.dotted(), Level::kInfo,
+                  (name.empty() ? "a file" : name) + (done.trashed ? " is skipped and kept in trash: " : " is skipped and deleted: ") + done.reason);
 }
 
 // At level debug: one line for each result, so that a file's way can be followed.

@@ -64,6 +64,7 @@ class Loader {
     const PluginSettings* plugin = nullptr;
     std::vector<std::string> sources;  // as its workers know them; only ever more
     bool retired = false;              // it is in the configuration no more
+    std::uint64_t skipped = 0;         // files to which its unmatched_policy was applied
   };
   // A file that we may not tag. It is asked by a process of its own whether somebody has it open for writing; where
   // nobody knows, it is taken when it has been quiet.
@@ -110,6 +111,7 @@ class Loader {
   using Targets = std::vector<std::string>;  // of the worker that says so
   void take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets);
   void take_done(std::size_t step, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source, bool was_paused);
+  void skipped(std::size_t step, const wire::Done& done, const std::string& name);
   void log_done(const StepSettings& settings, const wire::Done& done, const Targets& targets, const std::string& name);
   void refuse(std::size_t step, std::uint16_t source, const std::string& name, const std::string& reason);
   void settled(std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files);

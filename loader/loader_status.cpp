@@ -69,6 +69,8 @@ std::string Loader::status() const {
                                                         : word(schedule_->mood(step));
     row["queued"] = schedule_->queued(step);
     row["in_flight"] = schedule_->in_flight(step);
+    row["skipped"] = steps_[step].skipped;
+    row["unmatched_policy"] = settings.keep_unmatched ? "keep" : "delete";
     row["workers"] = pool_->count(step, WorkerPool::State::kReady);
     row["numprocesses"] = settings.numprocesses;
     row["pids"] = pool_->pids(step);

@@ -53,6 +53,21 @@ class Documents(Case):
         self.assertGreater(ran, 6)
         self.assertEqual(home.loader.wait(120), 0, "mfdata stop is the last command of the README")
 
+    def test_first_example_of_the_readme_ends_in_the_archive(self):
+        text = (PROJECT / "README.md").read_text()
+        plugins = re.search(r"mfdata init /srv/mfdata --plugins (\S+)", text)[1]
+        path, rules = re.search(r"```toml\n# (etc/plugins\.d/\S+)\n(.*?)```", text, re.DOTALL).groups()
+        self.assertIn("    mfdata inject report.txt --wait ", text)
+        home = self.home(*plugins.split(","))
+        (home.root / path).write_text(rules)
+        checked = home.run(BUILD / "tools/mfdata", "check")
+        self.assertEqual((checked.stdout, checked.stderr), ("no problems: 3 plugins, 3 steps\n", ""))
+        home.start()
+        report = home.root / "report.txt"
+        report.write_text("It rains.\n")
+        home.run(BUILD / "tools/mfdata", "inject", report, "--wait")
+        self.assertEqual([pathlib.Path(os.fsdecode(path)).read_text() for path in home.files()], ["It rains.\n"])
+
     def test_top_level_holds_what_it_should_and_nothing_else(self):
         tracked = subprocess.run(["git", "ls-files"], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
         top = {path.split("/")[0] for path in tracked if not path.startswith(".")}

@@ -21,6 +21,7 @@ namespace mfdata::tools {
 namespace {
 
 constexpr const char* kName = "@NAME@";
+constexpr const char* kDefaultTemplate = "step";  // each language has it
 
 fs::path program_folder() {
   boost::system::error_code code;
@@ -53,8 +54,9 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
-// What the command line left open is asked for on a terminal; elsewhere the first choice is an error's text.
-Result<std::string> chosen(std::string given, const char* what, const std::vector<std::string>& choices) {
+// What the command line left open is asked for on a terminal; elsewhere it is the default, or, where there is none, an error.
+Result<std::string> chosen(std::string given, const char* what, const std::vector<std::string>& choices, const std::string& otherwise = "") {
+  if (given.empty() && ::isatty(STDIN_FILENO) == 0) given = otherwise;
   if (given.empty() && ::isatty(STDIN_FILENO) == 0) return Error{Code::kNotFound, 0, std::string("say which ") + what + ": " + listed(choices)};
   if (given.empty()) {
     std::cerr << what << " (" << listed(choices) << "): " << std::flush;
@@ -120,7 +122,7 @@ int new_plugin(const NewOptions& options) {
     return fail("bad plugin name \"" + printable(options.name, 100) + "\": A-Z a-z 0-9 _ - are allowed, and it may not be reserved");
   auto language = chosen(options.language, "language", folders_in(*templates));
   if (!language) return fail(language.error().text);
-  auto kind = chosen(options.kind, "template", folders_in(*templates / *language));
+  auto kind = chosen(options.kind, "template", folders_in(*templates / *language), kDefaultTemplate);
   if (!kind) return fail(kind.error().text);
   const fs::path folder = fs::path(options.directory) / options.name;
   boost::system::error_code code;

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
+#include <mfdata/content.hpp>
 #include <mfdata/routing.hpp>
 #include <nlohmann/json.hpp>
 
@@ -92,6 +93,7 @@ class Explanation {
               if (is_new) answer->second = predicates_->test(static_cast<std::uint32_t>(rule), path, tags, 0);
               return answer->second.code < 0 ? std::nullopt : std::optional(answer->second.code != 0);
             },
+            [this, &path](std::size_t size) { return sdk::beginning_of(path, size, content_); },
             [&problem](const std::string&, const std::string& why) { problem = why; }};
   }
 
@@ -99,6 +101,7 @@ class Explanation {
   std::vector<SwitchRule> rules_;
   std::vector<std::vector<std::string_view>> targets_;
   std::unique_ptr<PredicateProcess> predicates_;
+  std::string content_;  // the first bytes of the file
   std::map<std::uint64_t, wire::Answer> answers_;  // of code rules: each is asked once
 };
 

@@ -136,6 +136,8 @@ int init(const std::string& directory, const std::string& plugins) {
     return fail(made.error().text);
   }
   const std::string root = made->root.string();
+  Problems problems;
+  for (const Problem& warning : load_settings(*made, problems).warnings) std::cerr << warning.spell() << '\n';
   std::cout << (stands ? root + " is a home already: its configuration and what else was in it are kept\n"
                        : "made the home " + root + "; start it with: mfdata-loader --home " + root + '\n');
   return 0;

@@ -58,6 +58,10 @@ void print_steps(const json& steps) {
     std::printf("%-32s %-10s %-12s %8lld %10lld %5lld/%lld\n", step["step"].get<std::string>().c_str(), step["version"].get<std::string>().c_str(),
                 step["state"].get<std::string>().c_str(), step["queued"].get<long long>(), step["in_flight"].get<long long>(),
                 step["workers"].get<long long>(), step["numprocesses"].get<long long>());
+    if (const auto skipped = step.value("skipped", 0LL); skipped > 0) {
+      const bool kept = step.value("unmatched_policy", "") == "keep";
+      std::printf("    skipped since the start: %lld, %s\n", skipped, kept ? "kept: mfdata trash list --reason unmatched" : "deleted (its unmatched_policy or no_match_policy)");
+    }
     if (!step["failure"].get<std::string>().empty()) std::printf("    does not start: %s\n", step["failure"].get<std::string>().c_str());
   }
 }

@@ -25,10 +25,9 @@ entry_step = "guess_file_type/main"  # tags what each file is, and passes it on 
 listen = ""
 TOML
 cat > "$home/etc/plugins.d/archive.toml" <<TOML
-[[switch_rules]]  # what ungzip unpacks comes back to guess_file_type/main
-type = "notfnmatch"
-tag = "latest.guess_file_type.main.system_magic"
-rules = { "gzip compressed data*" = ["main"] }
+[[switch_rules]]  # all but gzip, which ungzip takes: what it unpacks comes back to guess_file_type/main
+type = "notbytes"
+rules = { '\x1f\x8b\x08' = ["main"] }
 TOML
 before=$(find "$home/var/archive" -type f ! -name '*.tags' | wc -l)
 "$build"/loader/mfdata-loader --home "$home" 2>"$home/log/quickstart.log" &

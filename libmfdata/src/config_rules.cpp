@@ -70,7 +70,7 @@ const std::vector<KeyRule> kPluginRules = {
     {"step.*", "rlimit_fsize", T::kSize, "0", "largest file a worker may write; 0: as inherited"},
     {"step.*", "failure_policy", T::kString, "keep", "what becomes of a file that could not be treated", "keep|delete|move"},
     {"step.*", "failure_policy_move_dest_dir", T::kString, "", "plugin/step, or an absolute directory"},
-    {"step.*", "unmatched_policy", T::kString, "delete", "what becomes of a file that the step skips", "delete|keep"},
+    {"step.*", "unmatched_policy", T::kString, "delete", "what becomes of a file that the step skips; of a switch, where it is not written, [custom] no_match_policy", "delete|keep"},
     {"step.*", "retry_total", T::kInteger, "0", "retries before the failure policy applies", nullptr, 0, 1e9},
     {"step.*", "retry_min_wait", T::kDuration, "10", "shortest wait before a retry"},
     {"step.*", "retry_max_wait", T::kDuration, "120", "longest wait before a retry"},

@@ -54,7 +54,9 @@ void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& proble
       add(problems, value->where(), "[custom] " + key + ' ' + wrong);
     } else if (!choices.empty() && value->kind() == ConfigValue::Kind::kString &&
                std::find(choices.begin(), choices.end(), value->string()) == choices.end()) {
-      add(problems, value->where(), "[custom] " + key + " is none of its choices");
+      std::string all;
+      for (const std::string& choice : choices) all += (all.empty() ? "" : "|") + choice;
+      add(problems, value->where(), "[custom] " + key + " is one of " + all + ", not \"" + value->string().substr(0, 40) + '"');
     } else if (rule.type == KeyRule::Type::kDuration) {
       *value = ConfigValue(*duration_seconds(*value), value->where());
     } else if (rule.type == KeyRule::Type::kSize) {

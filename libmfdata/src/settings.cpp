@@ -175,6 +175,18 @@ StepSettings listener_settings(const std::string& plugin, const std::string& nam
   return settings;
 }
 
+// A switch has the key no_match_policy: it is the unmatched_policy of each of its steps that writes none of its own.
+void take_no_match_policy(const ConfigValue& tree, PluginSettings& plugin) {
+  const ConfigValue* policy = plugin.custom.find(kNoMatchPolicy);
+  if (!policy) return;
+  const ConfigValue* steps = tree.find("step");
+  for (StepSettings& step : plugin.steps) {
+    const ConfigValue* keys = steps ? steps->find(step.name) : nullptr;
+    if (keys && keys->find("unmatched_policy")) continue;
+    step.keep_unmatched = policy->kind() != ConfigValue::Kind::kString || policy->string() != "delete";
+  }
+}
+
 // The members of a merged, checked plugin tree. `installed_as` wins over the name in it (install --new-name).
 PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folder, const std::string& installed_as, Problems& problems) {
   PluginSettings plugin;
@@ -222,6 +234,7 @@ PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folde
   plugin.path_keys = path_keys(tree);
   if (const ConfigValue* custom = tree.find("custom")) plugin.custom = *custom;
   apply_schema(tree, plugin.custom, problems);
+  take_no_match_policy(tree, plugin);
   return plugin;
 }
 

@@ -130,6 +130,40 @@ void check_rule_targets(Settings& settings, KnownSteps& known) {
   }
 }
 
+// Whether a rule compares a tag that a step sets which is not there, so that it reads {NOT_FOUND} for ever. Only what is certain.
+bool compares_nothing(const SwitchRule& rule, const Settings& settings) {
+  const bool literal = rule.type == "equal" ? rule.pattern != "{NOT_FOUND}" : rule.type == "fnmatch" && rule.pattern.find_first_of("*?[{") != 0;
+  constexpr std::string_view kLatest = "latest.";
+  if (!literal || !rule.tag.starts_with(kLatest) || rule.tag.starts_with("latest.core.")) return false;
+  const std::size_t plugin = kLatest.size(), step = rule.tag.find('.', plugin) + 1, name = rule.tag.find('.', step);
+  if (step == 0 || name == std::string::npos) return false;
+  const std::string setter = rule.tag.substr(plugin, step - 1 - plugin) + '/' + rule.tag.substr(step, name - step);
+  return !setter.ends_with("_reinject") && !settings.find_step(setter);
+}
+
+// A switch whose files go nowhere, whatever they are: nobody has a rule for it, or none that can match and has a place.
+void check_switches(Settings& settings) {
+  for (const PluginSettings& plugin : settings.plugins) {
+    if (!plugin.custom.find(kNoMatchPolicy) || plugin.steps.empty()) continue;
+    bool has_rules = false, has_targets = false, can_match = false;
+    for (const PluginSettings& other : settings.plugins) {
+      for (const SwitchRule& rule : other.rules) {
+        if (rule.switch_plugin != plugin.name) continue;
+        has_rules = true;
+        const bool there = std::any_of(rule.targets.begin(), rule.targets.end(), [&](const std::string& target) { return settings.find_step(step_of_target(target)); });
+        has_targets = has_targets || there;
+        can_match = can_match || (there && !compares_nothing(rule, settings));
+      }
+    }
+    if (can_match) continue;
+    const char* why = !has_rules     ? "no installed plugin has a rule for it"
+                      : !has_targets ? "no rule for it has a target that is there"
+                                     : "no rule for it can ever match: the steps that set their tags are not installed";
+    settings.warn({}, plugin.name + ": " + why + ": every file " + (plugin.steps.front().keep_unmatched ? "ends in trash, unmatched" : "is deleted"),
+                  "write [[switch_rules]] in etc/plugins.d/NAME.toml of a plugin that takes files; mfdata-plugin install archive installs one");
+  }
+}
+
 std::string comes_to_idle(const std::string& step) { return "what comes to " + step + " waits there, untreated: numprocesses = 0"; }
 
 // Keys of [custom] whose [schema] says that they name steps. Nothing ("") and an absolute directory are for the plugin to judge.
@@ -291,6 +325,7 @@ void check_together(Settings& settings, const Home& home, Problems& problems) {
     }
   }
   check_rule_targets(settings, known);
+  check_switches(settings);
   check_custom(settings, home, known, problems);
   check_watched(settings, problems);
   check_watch_names(settings);

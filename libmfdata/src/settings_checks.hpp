@@ -6,6 +6,9 @@
 
 namespace mfdata {
 
+// The key of [custom] that makes a plugin a switch: what becomes of a file that no rule matches.
+inline constexpr const char* kNoMatchPolicy = "no_match_policy";
+
 // Adds a problem for each; bad switch rules go to `settings.rule_problems`, keys of plugins that
 // name steps that are not there to `settings.target_problems`.
 void check_together(Settings& settings, const Home& home, Problems& problems);

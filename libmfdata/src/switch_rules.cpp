@@ -5,16 +5,18 @@
 
 #include <algorithm>
 #include <array>
+#include <mfdata/bytes_pattern.hpp>
+#include <mfdata/python_regex.hpp>
 
 #include "libmfdata/tag_set.hpp"
 
 namespace mfdata {
 namespace {
 
-const std::vector<std::string> kTypes = {"equal", "notequal", "fnmatch", "notfnmatch", "regex", "notregex", "alwaystrue", "plugin"};
+const std::vector<std::string> kTypes = {"equal", "notequal", "fnmatch", "notfnmatch", "regex", "notregex", "bytes", "notbytes", "alwaystrue", "plugin"};
 const std::vector<std::string> kKeys = {"type", "tag", "switch", "rules"};
 
-bool has_no_tag(const std::string& type) { return type == "alwaystrue" || type == "plugin"; }
+bool has_no_tag(const std::string& type) { return type == "alwaystrue" || type == "plugin" || type.ends_with("bytes"); }
 
 void add(Problems& problems, const Location& where, std::string text, std::string hint = "") {
   problems.push_back({where, "[[switch_rules]]: " + std::move(text), std::move(hint)});
@@ -25,16 +27,19 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return near ? "did you mean \"" + *near + "\"?" : "";
 }
 
-// What PCRE2 says against a pattern; empty: nothing.
+// Why a pattern is no regular expression of Python, or none that PCRE2 can match; empty: it is one.
 std::string regex_complaint(const std::string& pattern) {
+  const sdk::PythonRegex regex = sdk::python_regex(pattern, true);
+  if (!regex.error.empty()) return regex.error;
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = ::pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_ANCHORED, &error, &offset, nullptr);
+  pcre2_code* code = ::pcre2_compile(reinterpret_cast<PCRE2_SPTR>(regex.expression.data()), regex.expression.size(),
+                                     PCRE2_UTF | PCRE2_ANCHORED | PCRE2_DOTALL, &error, &offset, nullptr);
   ::pcre2_code_free(code);
   if (code) return "";
   std::array<PCRE2_UCHAR, 256> text{};
   ::pcre2_get_error_message(error, text.data(), text.size());
-  return std::string(reinterpret_cast<const char*>(text.data())) + " at character " + std::to_string(offset);
+  return reinterpret_cast<const char*>(text.data());
 }
 
 // What is wrong with the pattern of a rule; empty: nothing.
@@ -42,6 +47,10 @@ std::string complaint(const SwitchRule& rule) {
   const std::string shown = '"' + rule.pattern.substr(0, 100) + '"';
   if (rule.type == "plugin" && !parse_predicate_call(rule.pattern)) {
     return shown + " is no predicate with its arguments, as in \"is_synop\" or \"is_synop(AAXX)\"";
+  }
+  if (rule.type.ends_with("bytes")) {
+    const std::string error = sdk::BytesPattern(rule.pattern).error();
+    return error.empty() ? "" : "the bytes " + shown + " are wrong: " + error;
   }
   const std::string wrong = rule.type.ends_with("regex") ? regex_complaint(rule.pattern) : "";
   return wrong.empty() ? "" : "the regular expression " + shown + " is wrong: " + wrong;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <mfdata/python_regex.hpp>
 #include <vector>
 
 namespace {
@@ -157,12 +158,20 @@ void Pattern::Free::operator()(pcre2_real_code_8* code) const { ::pcre2_code_fre
 Pattern::Code Pattern::compile(bool utf8, std::string& error) const {
   int number = 0;
   PCRE2_SIZE offset = 0;
-  const std::string expression = is_shell_ ? shell_expression(source_, utf8) : source_;
-  Code code(::pcre2_compile(units(expression), expression.size(), PCRE2_ANCHORED | (utf8 ? PCRE2_UTF : 0), &number, &offset, nullptr));
+  mfdata::sdk::PythonRegex regex;
+  if (is_shell_) {
+    regex.expression = shell_expression(source_, utf8);
+  } else {
+    regex = mfdata::sdk::python_regex(source_, utf8);
+  }
+  error = regex.error;
+  if (!error.empty()) return nullptr;
+  const std::string& expression = regex.expression;
+  Code code(::pcre2_compile(units(expression), expression.size(), PCRE2_ANCHORED | PCRE2_DOTALL | (utf8 ? PCRE2_UTF : 0), &number, &offset, nullptr));
   if (!code) {
     std::array<PCRE2_UCHAR, 256> text{};
     ::pcre2_get_error_message(number, text.data(), text.size());
-    error = std::string(reinterpret_cast<const char*>(text.data())) + " at character " + std::to_string(offset);
+    error = reinterpret_cast<const char*>(text.data());
     return code;
   }
   (void)::pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT it is only slower

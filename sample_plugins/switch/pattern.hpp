@@ -1,5 +1,6 @@
 // A compiled pattern of a rule: a regular expression (anchored at the start, as Python's re.match), or a shell pattern
-// (the whole text, as Python's fnmatch.fnmatchcase). PCRE2 with JIT; the work of one match is bounded.
+// (the whole text, as Python's fnmatch.fnmatchcase). PCRE2 with JIT; the work of one match is bounded. A value that is no
+// UTF-8 is matched as bytes are in Python, by the UTF-8 of the pattern.
 #pragma once
 
 #include <memory>

@@ -28,7 +28,9 @@ std::string RuleSet::add(const sdk::Rule& rule) {
   if (kind == "regex") mine.pattern = Pattern::regex(rule.pattern);
   if (mine.pattern && !mine.pattern->error().empty()) return mine.pattern->error();
   const std::size_t number = rules_.size();
-  if (kind == "alwaystrue" || mine.is_code) {
+  if (kind == "bytes") {
+    if (std::string wrong = add_content_rule(mine, number); !wrong.empty()) return wrong;
+  } else if (kind == "alwaystrue" || mine.is_code) {
     unconditional_.push_back(number);
   } else if (!mine.pattern && kind != "equal") {
     return "unknown type \"" + std::string(rule.type) + '"';
@@ -51,6 +53,35 @@ std::string RuleSet::add(const sdk::Rule& rule) {
   }
   rules_.push_back(std::move(mine));
   return "";
+}
+
+std::string RuleSet::add_content_rule(Rule& rule, std::size_t number) {
+  rule.bytes.emplace(rule.text);
+  if (!rule.bytes->error().empty()) return rule.bytes->error();
+  content_size_ = std::max(content_size_, rule.bytes->end());
+  const std::string_view literal = rule.bytes->literal();
+  (rule.negated || literal.empty() ? other_contents_ : contents_[rule.bytes->offset()][literal.size()][std::string(literal)]).push_back(number);
+  return "";
+}
+
+void RuleSet::match_content(const Facts& facts, Numbers& matching) const {
+  if (content_size_ == 0) return;
+  const std::optional<std::string_view> content = facts.content(content_size_);
+  if (!content) {
+    const auto first = std::find_if(rules_.begin(), rules_.end(), [](const Rule& rule) { return rule.bytes.has_value(); });
+    return facts.problem(first->where, "the content of the file cannot be read");
+  }
+  const auto try_all = [&](const Numbers& numbers) {
+    std::copy_if(numbers.begin(), numbers.end(), std::back_inserter(matching),
+                 [&](std::size_t number) { return rules_[number].bytes->matches(*content) != rules_[number].negated; });
+  };
+  for (const auto& [offset, by_length] : contents_) {
+    for (const auto& [length, by_bytes] : by_length) {
+      if (offset + length > content->size()) break;
+      if (const auto found = by_bytes.find(std::string(content->substr(offset, length))); found != by_bytes.end()) try_all(found->second);
+    }
+  }
+  try_all(other_contents_);
 }
 
 bool RuleSet::holds(const Rule& rule, const Subject& subject, const Facts& facts) const {
@@ -86,6 +117,7 @@ std::vector<sdk::Target> RuleSet::targets(const Facts& facts) const {
     if (!holds) facts.problem(rule.where, '"' + rule.text.substr(0, 100) + "\" cannot tell");
     if (holds.value_or(false)) matching.push_back(number);
   }
+  match_content(facts, matching);
   for (const auto& [tag, rules] : tags_) match(rules, facts.tag(tag).value_or(kMissing), facts, matching);
   std::sort(matching.begin(), matching.end());
   std::vector<sdk::Target> all;

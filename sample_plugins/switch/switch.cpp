@@ -1,4 +1,5 @@
 // switch: gives each file to the steps whose rules match its tags (the [[switch_rules]] of all plugins).
+#include <mfdata/content.hpp>
 #include <mfdata/routing.hpp>
 
 #include "rule_set.hpp"
@@ -11,9 +12,6 @@ class Switch : public sdk::Step {
       : Step(context),
         rules_(context),
         undecided_(sdk::Metric::counter(context, "switch_undecided_rules_total", "Rules that could not be evaluated and counted as no match", {"rule"})) {
-    const std::string policy = context.text("no_match_policy", "delete");
-    if (policy != "delete" && policy != "keep") throw sdk::Error(MFDATA_E_ARG, "no_match_policy is \"delete\" or \"keep\", not \"" + policy + '"');
-    keeps_unmatched_ = policy == "keep";
     if (context.flag("no_match_keep_original_basename", false)) {
       context.warning("no_match_keep_original_basename has no effect: the note of each kept file names it (mfdata trash list --name PATTERN)");
     }
@@ -29,7 +27,7 @@ class Switch : public sdk::Step {
     const std::vector<sdk::Target> targets = set_.targets(facts_of(file, undecided));
     // What nobody could tell is no reason to delete it.
     if (targets.empty() && !undecided.empty()) return sdk::Result::fail("no rule matches, but one could not be evaluated: " + undecided);
-    if (targets.empty()) return keeps_unmatched_ ? sdk::Result::skip("no rule matches") : sdk::Result::ok();
+    if (targets.empty()) return sdk::Result::skip("no rule matches" + description(file));  // the host applies no_match_policy
     std::vector<std::string> missing;
     sdk::send_to_all(file, targets, &missing);
     for (const std::string& step : missing) file.context().warning("a rule names the step \"" + step + "\", which is not there: the file went to the others alone");
@@ -37,9 +35,10 @@ class Switch : public sdk::Step {
   }
 
  private:
-  Facts facts_of(const sdk::File& file, std::string& undecided) const {
+  Facts facts_of(const sdk::File& file, std::string& undecided) {
     return {[&file](const std::string& tag) { return file.tag(tag); },
             [this, &file](std::uint64_t rule) { return rules_.test(rule, file); },
+            [this, &file](std::size_t size) { return sdk::beginning_of(file.path(), size, content_); },
             [this, &file, &undecided](const std::string& where, const std::string& why) {
               undecided = where + ": " + why;
               undecided_.add(1, {where});
@@ -47,10 +46,21 @@ class Switch : public sdk::Step {
             }};
   }
 
+  // What an operator needs to write the rule that is missing.
+  static std::string description(const sdk::File& file) {
+    constexpr std::size_t kShown = 200;
+    std::string text;
+    for (const auto& [word, tag] : {std::pair("", "first.core.original_basename"), std::pair("system_magic ", "latest.guess_file_type.main.system_magic")}) {
+      const std::optional<std::string> value = file.tag(tag);
+      if (value) text += (text.empty() ? ": " : ", ") + std::string(word) + '"' + value->substr(0, kShown) + (value->size() > kShown ? "..\"" : "\"");
+    }
+    return text;
+  }
+
   sdk::Rules rules_;
   RuleSet set_;
   sdk::Metric undecided_;
-  bool keeps_unmatched_ = false;
+  std::string content_;  // the first bytes of the file in hand, where a rule looks at them
 };
 
 MFDATA_PLUGIN("switch", "1.0.0", "gives each file to the steps whose rules match", "BSD-3-Clause",

@@ -45,7 +45,6 @@ class Commands(Case):
     def test_init_alone_installs_guess_file_type_and_switch_and_files_enter_there(self):
         home = self.home()
         self.assertEqual(sorted(p["name"] for p in json.loads(home.run(MFDATA_PLUGIN, "list", "--json").stdout)), ["guess_file_type", "switch"])
-        home.override("switch", '[custom]\nno_match_policy = "keep"\n')
         home.start()
         home.drop("a", b"some text\n")
         [note] = home.wait_trash("switch/main")

@@ -107,7 +107,7 @@ class OldDefects(Case):
             "archive": block("regex", {"(": ["main"], "a": ["main"]}) + block("equal", {"x": ["nobody/main"]}) + block("equal", {"b": ["main"]})}).start()
         for name in ("a", "b", "c"):
             home.drop(name, name.encode())
-        wait_for(lambda: home.status()["files_done"] >= 5, "the treatments")
+        wait_for(lambda: home.status()["results"] >= 5, "the treatments")
         home.wait_idle()
         self.assertEqual(sorted(content(path) for path in home.files()), [b"a", b"b"])
 
@@ -118,7 +118,8 @@ class OldDefects(Case):
         self.assertEqual(os.path.basename(path), b"%Y%m%d {STEP_COUNTER} 100%")
 
     def test_12_idle_system_restarts_nothing(self):
-        home = self.home("guess_file_type", "switch", settings=entry("guess_file_type/main") + "rescan_interval = 1\n" + PORT_0).start()
+        home = self.home("guess_file_type", "switch", settings=entry("guess_file_type/main") + "rescan_interval = 1\n" + PORT_0,
+                         overrides={"switch": block("alwaystrue", {"all": ["guess_file_type/main"]}, tag=None)}).start()
         pids = wait_for(lambda: home.worker_pids() if len(home.worker_pids()) == 2 else None, "the workers")
         wait_for(lambda: home.status()["uptime_s"] > 4, "some rescans")
         self.assertEqual(home.worker_pids(), pids)

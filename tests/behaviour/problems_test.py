@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import MFDATA, Case, main, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, main, wait_for
 
 ENTRY = '[data]\nentry_step = "switch/main"\n'
 RULE = '[[switch_rules]]\ntype = "alwaystrue"\nrules = { all = ["main"] }\n'
@@ -40,6 +40,37 @@ class Warnings(Problems):
         home.override("archive", "[step.main]\nnumprocesses = 0\nmax_age = 5000\n" + RULE)
         home.run(MFDATA, "reload")
         self.assertGreater(home.log().count("numprocesses = 0"), before, "the warning of the reload")
+
+    def test_a_switch_that_nobody_has_a_rule_for_is_warned_of_by_check_and_by_init(self):
+        home = self.home("guess_file_type", "switch")
+        warning = self.only(home, "warning")
+        self.assertEqual(warning["text"], "switch: no installed plugin has a rule for it: every file ends in trash, unmatched")
+        self.assertIn("mfdata-plugin install archive", warning["hint"])
+        said = home.run(MFDATA, "init", home.root / "another").stderr
+        self.assertIn("warning: switch: no installed plugin has a rule for it", said)
+        home.override("switch", '[custom]\nno_match_policy = "delete"\n')
+        self.assertIn("every file is deleted", self.only(home, "warning")["text"])
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/archive")
+        self.only(home, "warning")
+        home.override("archive", RULE)
+        self.assertEqual(self.problems(home), (0, []))
+
+    def test_a_switch_whose_rules_lead_nowhere_is_warned_of(self):
+        home = self.home("switch", "archive", settings=ENTRY, overrides={"archive": RULE.replace("main", "mian")})
+        code, problems = self.problems(home)
+        self.assertEqual((code, [p["text"] for p in problems if p["severity"] == "warning"]),
+                         (1, ["switch: no rule for it has a target that is there: every file ends in trash, unmatched"]))
+
+    def test_a_switch_whose_rules_compare_tags_that_nobody_sets_is_warned_of(self):
+        rule = '[[switch_rules]]\ntype = "{}"\ntag = "latest.guess_file_type.main.system_magic"\nrules = {{ "{}" = ["main"] }}\n'
+        home = self.home("switch", "archive", settings=ENTRY, overrides={"archive": rule.format("fnmatch", "PNG*")})
+        self.assertIn("no rule for it can ever match", self.only(home, "warning")["text"])
+        for kind, pattern in (("equal", "{NOT_FOUND}"), ("fnmatch", "*"), ("notequal", "x"), ("regex", "PNG")):
+            home.override("archive", rule.format(kind, pattern))
+            self.assertEqual(self.problems(home), (0, []), (kind, pattern))
+        home.override("archive", rule.format("fnmatch", "PNG*"))
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/guess_file_type")
+        self.assertEqual(self.problems(home), (0, []))
 
 
 class Overrides(Problems):

@@ -325,6 +325,15 @@ class Explain(Case):
         [switch] = self.explained(home, os.fsdecode(path))
         self.assertEqual([target["step"] for target in switch["targets"]], ["archive/main"])
 
+    def test_it_looks_at_the_bytes_of_the_file(self):
+        home = self.home("switch", "archive", settings='[data]\nentry_step = "switch/main"\n',
+                         overrides={"archive": block("bytes", {"GRIB": ["main"], "@4:B": ["main"], "BUFR": ["main"]}, tag=None)}).start()
+        home.drop("abc", b"GRIBB")
+        [path] = wait_for(home.files, "the file in the archive")
+        [switch] = self.explained(home, os.fsdecode(path))
+        self.assertEqual({rule["pattern"]: rule["match"] for rule in switch["rules"]}, {"GRIB": True, "@4:B": True, "BUFR": False})
+        self.assertEqual([target["step"] for target in switch["targets"]], ["archive/main"])
+
     def test_wrong_file_and_no_rules(self):
         home = self.home("switch")
         self.assertIn("No such file", home.run(MFDATA, "explain", "/no/such/file", check=False).stderr)

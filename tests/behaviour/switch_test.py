@@ -35,7 +35,7 @@ class Switch(Case):
         """{name: the targets that got it} once nothing waits any more."""
         for name in names:
             home.drop(name, name.encode())
-        wait_for(lambda: home.status()["files_done"] >= len(names), "the files to be treated")
+        wait_for(lambda: home.status()["results"] >= len(names), "the files to be treated")
         home.wait_idle()
         return {name: "".join(target[1:] for target in targets if (home.root / target / name).exists()) for name in names}
 
@@ -47,6 +47,8 @@ class Switch(Case):
             block("notfnmatch", {"a*": ["main"]}): {"a": "", "ba": "1"},
             block("regex", {"a+b": ["main"], "^.b": ["t2/main"]}): {"aab": "1", "ab": "12", "bab": ""},
             block("notregex", {"a": ["main"]}): {"ab": "", "ba": "1"},
+            block("bytes", {"a": ["main"], "@1:b": ["t2/main"], "?": ["t3/main"]}, tag=None): {"a": "13", "ab": "123", "bb": "23"},
+            block("notbytes", {"a": ["main"]}, tag=None): {"ab": "", "ba": "1"},
             block("alwaystrue", {"whatever": ["main", "t3/main"]}, tag=None): {"a": "13"},
             block("equal", {"{NOT_FOUND}": ["main"]}, tag="latest.nobody.main.sets"): {"a": "1"},
             block("notequal", {"x": ["main"]}, tag="latest.nobody.main.sets"): {"a": "1"},
@@ -111,13 +113,60 @@ class Switch(Case):
         for target, (_, tags) in zip(("t1", "t2", "t3"), contexts):
             self.assertEqual({name.split(".")[1] for name in tags if name.endswith(".enter_step")}, {"switch", target})
 
-    def test_what_no_rule_matches_is_deleted_or_kept(self):
-        home = self.switch_home(block("equal", {"a": ["main"]}))
+    METERED = ENTRY + '[metrics]\nlisten = "127.0.0.1:0"\n'
+
+    def unmatched(self, home):
+        """What the count in `mfdata status`, the metric and the log say of files that no rule matched."""
+        text = home.run(MFDATA, "status").stdout
+        lines = [line.split(" INFO ", 1)[-1].split("info", 1)[-1] for line in home.step_log("switch/main").splitlines() if "is skipped" in line]
+        return (home.step_status("switch/main")["skipped"], home.metric("mfdata_files_total", step="main", plugin="switch", result="skipped"),
+                [line.strip() for line in text.splitlines() if "skipped since" in line], lines)
+
+    def test_what_no_rule_matches_is_kept_in_trash_counted_and_named_in_the_log(self):
+        home = self.switch_home(block("equal", {"a": ["main"]}), settings=self.METERED)
         self.assertEqual(self.routed(home, ["a", "b"]), {"a": "1", "b": ""})
-        self.assertEqual(home.trash("switch/main"), [])
-        home.stop()
-        home.override("switch", '[custom]\nno_match_policy = "keep"\nno_match_keep_original_basename = true\n')
-        home.start()
+        [note] = home.wait_trash("switch/main")
+        self.assertEqual((note["reason"], note["original_name"], content(note["path"])), ("unmatched", "b", b"b"))
+        self.assertEqual(note["error"], 'no rule matches: "b"')
+        listed = json.loads(home.run(MFDATA, "trash", "list", "--reason", "unmatched", "--json").stdout)
+        self.assertEqual([entry["original_name"] for entry in listed], ["b"])
+        count, metric, shown, lines = self.unmatched(home)
+        self.assertEqual((count, metric, shown), (1, 1, ["skipped since the start: 1, kept: mfdata trash list --reason unmatched"]))
+        self.assertEqual(len(lines), 1)
+        self.assertIn('is skipped and kept in trash: no rule matches: "b"', lines[0])
+
+    def test_what_no_rule_matches_is_deleted_when_told_so_and_still_counted_and_named(self):
+        home = self.switch_home(block("equal", {"a": ["main"]}), settings=self.METERED, custom='no_match_policy = "delete"')
+        self.assertEqual(self.routed(home, ["a", "b"]), {"a": "1", "b": ""})
+        self.assertEqual((home.trash("switch/main"), home.left_over()), ([], []))
+        count, metric, shown, lines = self.unmatched(home)
+        self.assertEqual((count, metric, shown), (1, 1, ["skipped since the start: 1, deleted (its unmatched_policy or no_match_policy)"]))
+        self.assertEqual(len(lines), 1)
+        self.assertIn('is skipped and deleted: no rule matches: "b"', lines[0])
+
+    def test_log_line_of_an_unmatched_file_says_what_it_is(self):
+        home = self.home("guess_file_type", "switch", settings='[data]\nentry_step = "guess_file_type/main"\n').start()
+        home.drop("report.txt", b"hello\n")
+        home.wait_log("switch/main", 'is skipped and kept in trash: no rule matches: "report.txt", system_magic "ASCII text"')
+
+    def test_unmatched_policy_of_the_switch_s_own_step_wins_where_it_is_written(self):
+        for policy, kept in (("delete", 0), ("keep", 1)):
+            other = {"delete": "keep", "keep": "delete"}[policy]
+            home = self.home("switch", settings=ENTRY, overrides={"switch": f'[step.main]\nunmatched_policy = "{policy}"\n[custom]\nno_match_policy = "{other}"\n'}).start()
+            home.drop("a", b"x")
+            wait_for(lambda: home.step_status("switch/main")["skipped"] == 1, "the result")
+            home.wait_idle()
+            self.assertEqual(len(home.trash("switch/main")), kept)
+            home.stop()
+
+    def test_no_match_policy_that_is_neither_keep_nor_delete_is_a_problem_with_its_line(self):
+        home = self.home("switch", settings=ENTRY, overrides={"switch": '[custom]\nno_match_policy = "kep"\n'})
+        done = home.run(MFDATA, "check", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r'switch.toml:2.*no_match_policy is one of keep\|delete, not "kep"')
+
+    def test_kept_file_is_found_by_its_name(self):
+        home = self.switch_home(block("equal", {"a": ["main"]}), custom="no_match_keep_original_basename = true")
         wait_for(lambda: "no_match_keep_original_basename has no effect" in home.step_log("switch/main"), "the warning")
         home.drop("c", b"kept")
         [note] = wait_for(lambda: [n for n in home.trash("switch/main") if n["path"]], "the file in trash")
@@ -138,6 +187,9 @@ class Switch(Case):
             block("equal", {"a": ["main"]}, tag=None): "tag is missing",
             block("equal", {"a": ["main"]}, tag="no tag"): "no name of a tag",
             block("regex", {"a(": ["main"], "b": ["main"]}): "regular expression",
+            block("regex", {"a\\E": ["main"]}): "bad escape \\E",
+            block("bytes", {"a\\n": ["main"]}, tag=None): "a backslash begins \\xHH",
+            block("bytes", {"a": ["main"]}): "has no tag",
             block("equal", {"a": ["t9/main"]}): 'there is no step "t9/main"',
             block("equal", {"a": []}): "an array",
             block("alwaystrue", {"a": ["main"]}): "has no tag",

@@ -57,6 +57,13 @@ class Templates(Installed):
             self.assertIn("result: failed: cannot open the file", self.run_plugin(folder))
             del self.environment["LD_PRELOAD"]
 
+    def test_new_without_a_terminal_takes_the_template_step(self):
+        for language in ("c", "c++", "rust"):
+            name = "made_" + language.replace("+", "p")
+            self.assertIn(f"made ./{name}", self.run_here("mfdata-plugin", "new", name, "--language", language))
+            self.assertIn("[step.main]", (self.directory / name / "plugin.toml").read_text())
+        self.assertIn("say which language: c, c++, rust", self.run_here("mfdata-plugin", "new", "other", check=False))
+
     def test_panic_fails_its_file_with_its_text_and_the_worker_lives(self):
         self.needs("rust")
         folder = self.made("lines", "rust", "step")

@@ -5,13 +5,14 @@ import json
 import lzma
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
 from harness import Case, content, main, parse_tags_file, wait_for
-from guess_file_type_test import png
+from guess_file_type_test import png, said_by_file
 from switch_test import block
 
 ENTRY = '[data]\nentry_step = "uncompress/main"\n'
@@ -26,8 +27,8 @@ PACKERS = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, **
 
 
 class Uncompress(Case):
-    def unpacking_home(self, custom=""):
-        return self.home("uncompress", "archive", settings=ENTRY, overrides={"uncompress": "[custom]\n" + TO_ARCHIVE + custom}).start()
+    def unpacking_home(self, custom="", settings=""):
+        return self.home("uncompress", "archive", settings=ENTRY + settings, overrides={"uncompress": "[custom]\n" + TO_ARCHIVE + custom}).start()
 
     def test_each_format_gives_what_it_holds(self):
         contents = {"empty": b"", "small": b"hello\n", "binary": bytes(range(256)) * 5000, "packed": gzip.compress(b"one layer only", mtime=0)}
@@ -121,6 +122,71 @@ class Uncompress(Case):
     @unittest.skipUnless("zstd" in PACKERS, "the program zstd is missing")
     def test_standard_flow_unpacks_a_zstd_picture_and_archives_it(self):
         self.standard_flow("unzstd", "Zstandard", zstd(png(64, 48)))
+
+
+    NOT_PACKED = block("notbytes", {r"\x1f\x8b\x08": ["main"]}, tag=None)
+
+    def test_gzip_that_libmagic_calls_otherwise_is_unpacked_by_its_first_bytes(self):
+        def with_extra(field, data):
+            """A gzip member with an extra field in its header."""
+            packed = gzip.compress(data, mtime=0)
+            return packed[:3] + b"\x04" + packed[4:10] + struct.pack("<H", len(field)) + field + packed[10:]
+        boot = bytearray(with_extra(b"XX" + struct.pack("<H", 600) + bytes(600), b"boot"))
+        boot[510:512] = b"\x55\xaa"
+        files = {"bgzf": with_extra(b"BC\x02\0\x1b\0", b"bgzf"), "boot": bytes(boot), "setgid": gzip.compress(b"setgid"), "plain": gzip.compress(b"plain")}
+        home = self.home("guess_file_type", "switch", "ungzip", "archive", settings='[data]\nentry_step = "guess_file_type/main"\n',
+                         overrides={"archive": self.NOT_PACKED}).start()
+        said = {}
+        for name, data in files.items():
+            temporary = home.incoming / f".{name}.tmp"
+            temporary.write_bytes(data)
+            said[name] = said_by_file(temporary)
+            temporary.chmod(0o2755 if name == "setgid" else 0o644)
+            os.rename(temporary, home.incoming / name)
+        self.assertIn(b"Blocked GNU Zip Format", said["bgzf"])
+        self.assertIn(b"boot sector", said["boot"])
+        wait_for(lambda: len(home.files()) == len(files), "the files in the archive")
+        home.wait_idle()
+        found = {parse_tags_file(path + b".tags")["first.core.original_basename"].decode(): content(path) for path in home.files()}
+        self.assertEqual(found, {name: name.encode() for name in files})
+        self.assertEqual((home.trash("switch/main"), home.trash("ungzip/main")), ([], []))
+
+    def test_what_follows_a_gzip_or_bzip2_file_is_ignored_tagged_and_counted_as_their_tools_do(self):
+        tails = {"garbage": b"some garbage that is no member", "crlf": b"\r\r\n", "etx": b"\r\r\n\x03", "zeros": bytes(512), "zeros and more": bytes(9) + b"x", "long": b"y" * 700_000, "none": b""}
+        ignored = {"zeros": None, "none": None, "zeros and more": b"1"}
+        home = self.unpacking_home(settings='[metrics]\nlisten = "127.0.0.1:0"\n')
+        for kind in ("gzip", "bzip2"):
+            for name, tail in tails.items():
+                home.drop(f"{kind}-{name}", PACKERS[kind](b"first ") + PACKERS[kind](name.encode()) + tail)
+        wait_for(lambda: len(home.files()) == 2 * len(tails), "every file in the archive")
+        for path in home.files():
+            tags = parse_tags_file(path + b".tags")
+            name = tags["first.core.original_basename"].decode().split("-")[1]
+            self.assertEqual(content(path), b"first " + name.encode())
+            self.assertEqual(tags.get("latest.uncompress.main.trailing_bytes"), ignored.get(name, b"%d" % len(tails[name])), tags["first.core.original_basename"])
+        home.wait_idle()
+        self.assertEqual(home.metric("mfdata_plugin_uncompress_trailing_files_total"), 2 * 5)
+
+    def test_what_follows_a_file_fails_it_when_told_so_and_always_behind_xz_and_zstd_or_a_broken_member(self):
+        for kind in ("gzip", "bzip2"):
+            self.failure(PACKERS[kind](b"x") + b"garbage", "something else follows it", 'trailing = "trash"\n')
+            self.failure(PACKERS[kind](b"x") + PACKERS[kind](bytes(range(256)) * 50)[:-9], "broken: it ends too early")
+        for kind in set(PACKERS) - {"gzip", "bzip2"}:
+            self.failure(PACKERS[kind](b"x") + b"garbage", "something else follows it")
+
+    def test_first_bytes_of_every_format_lead_to_its_plugin(self):
+        for plugin, kind in (("ungzip", "gzip"), ("unbzip2", "bzip2"), ("unxz", "xz"), ("unzstd", "zstd"), *(("uncompress", kind) for kind in PACKERS)):
+            if kind not in PACKERS:
+                continue
+            with self.subTest(plugin=plugin, kind=kind):
+                home = self.home("switch", plugin, settings='[data]\nentry_step = "switch/main"\n', overrides={plugin: "[step.main]\nnumprocesses = 0\n"}).start()
+                for name, data in (("small", PACKERS[kind](b"x")), ("empty", PACKERS[kind](b"")), ("none", b"none")):
+                    home.drop(name, data)
+                wait_for(lambda: home.status()["results"] == 3, "the files to be routed")
+                self.assertEqual(len(os.listdir(home.data / f"step.{plugin}.main")), 2)
+                [note] = home.wait_trash("switch/main")
+                self.assertEqual(note["original_name"], "none")
+                home.stop()
 
 
 class Copy(Case):

@@ -1,4 +1,4 @@
-// Answers whether patterns match: reads lines "<fnmatch|regex> <pattern in hex> <text in hex>", prints for each 1, 0, or
+// Answers whether patterns match: reads lines "<fnmatch|regex|bytes> <pattern in hex> <text in hex>", prints for each 1, 0, or
 // ? when it cannot tell. Driven by rules_test.py.
 #include <iostream>
 #include <string>
@@ -18,6 +18,7 @@ static char by_rule_set(const std::string& kind, const std::string& pattern, con
   if (!rules.add({0, kind, "tag", pattern, "test", "test", {"a/main"}}).empty()) return '0';
   bool undecided = false;
   const Facts facts{[&](const std::string&) { return std::optional(value); }, [](std::uint64_t) { return std::optional<bool>(); },
+                    [&](std::size_t size) { return std::optional(std::string_view(value).substr(0, size)); },
                     [&](const std::string&, const std::string&) { undecided = true; }};
   const bool matches = !rules.targets(facts).empty();
   return undecided ? '?' : matches ? '1' : '0';
@@ -27,6 +28,10 @@ int main() {
   std::ios::sync_with_stdio(false);
   for (std::string kind, pattern, text; std::cin >> kind >> pattern >> text;) {
     const std::string source = unhex(pattern), value = unhex(text);  // each begins with "x": it may be empty
+    if (kind.ends_with("bytes")) {
+      std::cout << (mfdata::sdk::BytesPattern(source).error().empty() ? by_rule_set(kind, source, value) : '?') << '\n';
+      continue;
+    }
     const Pattern compiled = kind == "regex" ? Pattern::regex(source) : Pattern::shell(source);
     const auto matches = compiled.matches(Subject(value));
     const char answer = !matches ? '?' : *matches ? '1' : '0';

@@ -3,10 +3,14 @@
 
 #include <mfdata/plugin.hpp>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 
 namespace mfdata::sdk {
@@ -17,6 +21,21 @@ inline Result cannot_write(int error = errno) {
   return error == ENOSPC || error == EDQUOT ? Result::disk_full(why) : Result::retry(why);
 }
 inline Result cannot_read(int error = errno) { return Result::retry(std::string("cannot read: ") + std::strerror(error)); }
+
+// The first `size` bytes of a file, or as many as it has, in `buffer`; nothing: it cannot be read (errno says why).
+inline std::optional<std::string_view> beginning_of(const std::string& path, std::size_t size, std::string& buffer) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return std::nullopt;
+  if (buffer.size() < size) buffer.resize(size);
+  std::size_t length = 0;
+  ssize_t got = 1;
+  while (length < size && (got = ::read(file, buffer.data() + length, size - length)) > 0) length += static_cast<std::size_t>(got);
+  const int error = errno;
+  ::close(file);
+  errno = error;
+  if (got < 0) return std::nullopt;
+  return std::string_view(buffer).substr(0, length);
+}
 
 // All bytes of a file. Throws Error: E_LIMIT when it has more than `limit`.
 inline std::string content_of(const File& file, std::size_t limit = std::size_t{1} << 30) {

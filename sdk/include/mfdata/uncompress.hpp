@@ -1,6 +1,7 @@
 // mfdata/uncompress.hpp - what files of gzip, bzip2, xz and zstd hold, bounded in size and ratio. Header-only; a plugin in
 // C++20 that includes it links zlib, bzip2, liblzma and libzstd (-lz -lbz2 -llzma -lzstd). The libraries of the formats check
-// their checksums; a file that is cut off or goes on with something else is broken.
+// their checksums; a file that is cut off is broken. So is one that goes on with something else, but of gzip and bzip2, whose
+// tools ignore what follows: `trailing` says how much that was.
 #pragma once
 
 #include <bzlib.h>
@@ -11,16 +12,19 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <new>
 #include <stdexcept>
+#include <utility>
 
 namespace mfdata::sdk {
 
 struct Format {
   const char* name;
   bool (*begins)(std::string_view);  // whether a member of it may begin so; of less than kMagic bytes, as far as they tell
+  bool ignores_trailing;             // its tool takes what no member begins with for no fault
 };
 
 // One member (gzip), stream (bzip2, xz) or frame (zstd) of a compressed file, decoded block by block.
@@ -57,7 +61,8 @@ inline bool begins_zstd(std::string_view text) {  // a frame, or one to be skipp
   if (agrees(text, "\x28\xb5\x2f\xfd")) return true;
   return (static_cast<unsigned char>(text[0]) & 0xf0) == 0x50 && agrees(text.substr(1), "\x2a\x4d\x18");
 }
-inline constexpr Format kFormats[] = {{"gzip", begins_gzip}, {"bzip2", begins_bzip2}, {"xz", begins_xz}, {"zstd", begins_zstd}};
+inline constexpr Format kFormats[] = {
+    {"gzip", begins_gzip, true}, {"bzip2", begins_bzip2, true}, {"xz", begins_xz, false}, {"zstd", begins_zstd, false}};
 inline constexpr std::uint64_t kXzMemory = std::uint64_t{1} << 30;  // xz -9 takes 65 MiB
 
 [[noreturn]] inline void broken(const std::string& why) { throw std::runtime_error(why); }
@@ -185,9 +190,11 @@ struct UnpackLimits {
   std::int64_t max_size = std::int64_t{100} << 30;     // bytes that it may hold
   std::int64_t max_ratio = 2000;                       // times its size, once that is more than
   std::int64_t ratio_from = std::int64_t{64} << 20;    // bytes: below, no ratio harms anybody
+  bool ignore_trailing = true;                         // of gzip and bzip2: what follows the last member and is none
 };
 
-// Unpacks files: all members one behind the other; zeros behind the last are padding.
+// Unpacks files: all members one behind the other; zeros behind the last are padding. What begins as a member and is broken
+// is never ignored: it may be the half of one.
 class Unpacker {
  public:
   explicit Unpacker(const UnpackLimits& limits = {}) : limits_(limits) {}
@@ -203,6 +210,7 @@ class Unpacker {
 
   // What `from` holds, into `to`. FAIL: it is broken, or holds more than the limits; RETRY, disk_full: the system refuses.
   Result unpack(const Context& context, const std::string& from, const Format& format, const std::string& to) {
+    trailing_ = 0;
     std::ifstream in(from, std::ios::binary);
     if (!in.is_open()) return cannot_read();
     try {
@@ -214,8 +222,30 @@ class Unpacker {
     }
   }
 
+  // Bytes behind the last member that were ignored, of the last file.
+  std::int64_t trailing() const { return trailing_; }
+
  private:
   static constexpr std::size_t kBlock = 1 << 18;
+
+  // Reads on behind what is left, which comes to the beginning. False: it cannot.
+  bool refill(std::ifstream& in, Decoder::Input& left, std::int64_t& taken) {
+    std::memmove(input_.data(), left.at, left.left);
+    in.clear(in.rdstate() & ~std::ios::failbit & ~std::ios::eofbit);
+    in.read(input_.data() + left.left, static_cast<std::streamsize>(input_.size() - left.left));
+    left = {input_.data(), left.left + static_cast<std::size_t>(in.gcount())};
+    taken += in.gcount();
+    return !in.bad();
+  }
+
+  // Counts what is left of the file.
+  bool skip_rest(std::ifstream& in, Decoder::Input& left, std::int64_t& taken) {
+    do {
+      trailing_ += static_cast<std::int64_t>(std::exchange(left.left, 0));
+      if (!refill(in, left, taken)) return false;
+    } while (left.left > 0);
+    return true;
+  }
 
   Result unpack_all(const Context& context, std::ifstream& in, const Format& format, const std::string& path) {
     std::ofstream out(path, std::ios::binary);
@@ -223,18 +253,18 @@ class Unpacker {
     Decoder::Input left{input_.data(), 0};
     std::int64_t taken = 0, size = 0;
     while (true) {
-      if (left.left == 0) {
-        in.read(input_.data(), static_cast<std::streamsize>(input_.size()));
-        left = {input_.data(), static_cast<std::size_t>(in.gcount())};
-        taken += in.gcount();
-        if (in.bad()) return cannot_read();
-      }
+      if (left.left == 0 && !refill(in, left, taken)) return cannot_read();
       const bool at_end = left.left == 0;
       if (!decoder) {
         if (at_end) break;
         while (left.left > 0 && *left.at == '\0') ++left.at, --left.left;
         if (left.left == 0) continue;
-        if (!format.begins({left.at, left.left})) throw std::runtime_error("something else follows it");
+        if (left.left < detail::kMagic && !refill(in, left, taken)) return cannot_read();
+        if (!format.begins({left.at, left.left})) {
+          if (!format.ignores_trailing || !limits_.ignore_trailing) throw std::runtime_error("something else follows it");
+          if (!skip_rest(in, left, taken)) return cannot_read();
+          break;
+        }
         decoder = make_decoder(format);
       }
       Decoder::Output room{output_.data(), output_.size()};
@@ -259,6 +289,7 @@ class Unpacker {
   }
 
   UnpackLimits limits_;
+  std::int64_t trailing_ = 0;
   std::vector<char> input_ = std::vector<char>(kBlock), output_ = std::vector<char>(kBlock);
 };
 
