@@ -9,6 +9,16 @@
 
 namespace mfdata {
 
+// For those who are not root. {-1, -1}: it cannot be told.
+struct FreeSpace {
+  double bytes = -1, inodes = -1;
+};
+inline FreeSpace free_space(const std::string& directory) {
+  struct statvfs fs;
+  if (::statvfs(directory.c_str(), &fs) != 0) return {};
+  return {static_cast<double>(fs.f_bavail) * static_cast<double>(fs.f_frsize), static_cast<double>(fs.f_favail)};
+}
+
 // False when one of the reserves is touched. A filesystem that counts no inodes has enough.
 inline bool has_free_space(const std::string& directory, const Reserve& space, const Reserve& inodes) {
   struct statvfs fs;

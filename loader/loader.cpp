@@ -6,7 +6,9 @@
 
 #include "free_space.hpp"
 #include "libmfdata/clock.hpp"
+#include "libmfdata/clock_file.hpp"
 #include "libmfdata/open_writers.hpp"
+#include "libmfdata/printable.hpp"
 
 namespace mfdata {
 namespace {
@@ -30,6 +32,7 @@ Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool
       waiting_(std::make_unique<WaitingRoom>(spool_.disk(), settings_->general.max_queued)),
       watcher_(std::make_unique<SpoolWatcher>(loop_, spool_.disk(), settings_->general.max_queued, taker())),
       pool_(std::make_unique<WorkerPool>(loop_, worker_program_, pool_owner())),
+      clock_(clock_file(home_)),
       recover_first_(recover_first),
       recovered_(std::move(recovered)) {}
 
@@ -58,7 +61,7 @@ SpoolWatcher::Taker Loader::taker() {
 bool Loader::offer(std::size_t index, std::string name, Found found) {
   const Source& source = sources_[index];
   if (source.takers.empty()) return true;
-  if (source.kind == SourceKind::kWaiting) return waiting_->offer(source.takers[0].first, name, real_ms());
+  if (source.kind == SourceKind::kWaiting) return waiting_->offer(source.takers[0].first, name, real_ms(), EventLoop::now_ns() / kMillisecond);
   // Always the same one for a name: two steps must not accept one file at the same time.
   const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
   // An event may be of another file under the name of one that was refused.
@@ -91,7 +94,9 @@ WorkerPool::Owner Loader::pool_owner() {
     take_results(worker, step, results, targets);
   };
   owner.draining = [this](WorkerId worker) { schedule_->worker_draining(worker); };
-  owner.gone = [this](WorkerId worker) { schedule_->worker_gone(worker); };
+  owner.gone = [this](WorkerId worker, std::size_t step) {
+    schedule_->worker_gone(worker, [&](const Schedule::Finished& name) { return stands_there(step, name); });
+  };
   owner.suspended = [this](std::size_t step) { return schedule_->mood(step) == Schedule::Mood::kSuspended; };
   owner.settled = [this](std::size_t step, const std::string& version, const std::vector<wire::SettledFile>& files) {
     settled(step, version, files);
@@ -110,7 +115,21 @@ WorkerPool::Owner Loader::pool_owner() {
     if (!failure.empty()) log_.write(Level::kError, settings.slashed() + " does not start: " + failure);
   };
   owner.warn = [this](const std::string& text) { log_.write(Level::kWarning, text); };
+  owner.waits_for = [this](std::size_t step, const WorkerPool::InHand& in_hand) {
+    std::size_t files = 0;
+    const std::string worker = steps_[step].settings->slashed() + ": worker " + std::to_string(in_hand.pid) + ", version " + in_hand.version;
+    if (in_hand.since == 0) return log_.write(Level::kWarning, worker + ", was asked to stop, has nothing in hand, and still runs");
+    log_.write(Level::kWarning, worker + ", was asked to stop and still treats " + name_in_hand(step, in_hand, files) + " for " +
+                                    std::to_string((EventLoop::now_ns() - in_hand.since) / kSecond) +
+                                    " s: it is waited for. To end it: mfdata kill " + steps_[step].settings->slashed());
+  };
   return owner;
+}
+
+// What a dead worker claimed, or another one was quicker to take, stands there no more.
+bool Loader::stands_there(std::size_t step, const Schedule::Finished& name) const {
+  const std::vector<std::string>& sources = steps_[step].sources;
+  return name.source >= sources.size() || !spool_.disk().status(sources[name.source] + '/' + name.name).is(Code::kGone);
 }
 
 Result<void> Loader::start(unsigned generation, const std::string& problem) {
@@ -174,7 +193,7 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
   for (const std::uint16_t target : done.routed) {
     if (target < targets.size()) metrics_.routed(settings.slashed(), targets[target]);
   }
-  if (done.trashed) went_to_trash();
+  if (done.trashed) went_to_trash(settings.dotted());
   if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
   ++results_;
   const bool comes_again = done.outcome == Outcome::kRevoked || done.outcome == Outcome::kNoSpace || done.outcome == Outcome::kError;
@@ -288,7 +307,7 @@ void Loader::settled(std::size_t step, const std::string& version, const std::ve
   for (const wire::SettledFile& file : files) {
     if (file.crashes > 0) charged = &file;
     if (!file.trashed) continue;
-    went_to_trash();
+    went_to_trash(settings.dotted());
     log_.write(Level::kError, settings.slashed() + ": " + file.uid + " went to trash: " + file.what);
     wire::Done done;
     done.outcome = Outcome::kFailed;
@@ -334,7 +353,7 @@ void Loader::rearm(std::int64_t now) {
   }
   if (const auto wakeup = schedule_->next_wakeup(now)) next = std::min(next, std::max(*wakeup, now + kMillisecond));
   if (const std::int64_t due = waiting_->next_due_ms(); due >= 0) {
-    next = std::min(next, now + std::max<std::int64_t>(1, due - real_ms()) * kMillisecond);
+    next = std::min(next, std::max(due * kMillisecond, now + kMillisecond));
   }
   if (armed_ns_ != 0 && armed_ns_ <= next) return;  // a tick too early costs less than a system call for each event
   armed_ns_ = next;
@@ -346,7 +365,7 @@ void Loader::tick() {
   armed_ns_ = 0;
   metrics_.turned(now);
   pool_->tick(now);
-  if (auto moved = waiting_->move_due(real_ms()); !moved) log_.write(Level::kWarning, "a retry waits 10 s more: " + moved.error().text);
+  if (auto moved = waiting_->move_due(now / kMillisecond); !moved) log_.write(Level::kWarning, "a retry waits 10 s more: " + moved.error().text);
   if (now >= next_second_ns_) {
     next_second_ns_ = now + kSecond;
     if (!control_) (void)listen_to_commands();
@@ -354,14 +373,18 @@ void Loader::tick() {
     next_chore();
     kill_strangers();
     watch_developed();
+    metrics_.set_unready(unready());
+    log_.look();
+    metrics_.set_log_problems(log_.problems().size());
     watcher_->tick(now);
     enter_sources();
     for (std::size_t step = 0; step < steps_.size(); ++step) {
       if (steps_[step].retired) continue;
       const StepSettings& settings = *steps_[step].settings;
       metrics_.set_queue(settings.plugin, settings.name, static_cast<double>(schedule_->queued(step) + schedule_->in_flight(step)));
+      metrics_.set_suspended(settings.plugin, settings.name, schedule_->mood(step) == Schedule::Mood::kSuspended);
       const auto oldest = SpoolName::parse(schedule_->oldest(step));
-      metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(real_ms() - uid_time_ms(oldest->uid)) / 1000 : 0);
+      metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(std::max<std::int64_t>(0, real_ms() - uid_time_ms(oldest->uid))) / 1000 : 0);
       for (const auto& [state, name] : {std::pair(WorkerPool::State::kStarting, "starting"), std::pair(WorkerPool::State::kReady, "ready"),
                                         std::pair(WorkerPool::State::kStopping, "stopping"), std::pair(WorkerPool::State::kReaping, "reaping")}) {
         metrics_.set_workers(settings.plugin, settings.name, name, pool_->count(step, state));
@@ -375,8 +398,25 @@ void Loader::tick() {
     strays_due_ = accepts_left_ = true;
   }
   metrics_.set_trash_files(static_cast<double>(trash_files_));
+  metrics_.set_step_trash(trash_of_);
   if (stopping_ && pool_->all_stopped() && !chore_) return loop_.stop();
   rearm(now);
+}
+
+// What keeps files from flowing, and is not as an operator wants it.
+std::vector<std::string> Loader::unready() const {
+  std::vector<std::string> reasons;
+  if (stopping_) reasons.push_back("the loader is stopping");
+  if (no_space_) reasons.push_back("the entrances are closed: less than min_free_space or min_free_inodes is left");
+  if (under_pressure_) reasons.push_back("the entrances are closed: a queue is over its max_queue");
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    if (steps_[step].retired) continue;
+    const std::string name = steps_[step].settings->slashed(), failure = pool_->last_failure(step);
+    if (schedule_->mood(step) == Schedule::Mood::kSuspended) reasons.push_back(name + " is suspended: it crashes");
+    if (schedule_->mood(step) == Schedule::Mood::kPaused) reasons.push_back(name + " waits: the system refuses what it does, see the log");
+    if (!failure.empty()) reasons.push_back(name + " does not start: " + printable(failure));
+  }
+  return reasons;
 }
 
 // Back-pressure acts at the entrances only: cycles inside the spool must drain.
@@ -400,6 +440,8 @@ void Loader::check_pressure() {
   }
   no_space_ = full;
   under_pressure_ = over;
+  const FreeSpace room = free_space(general.data_dir);
+  metrics_.set_room(!full && !over, room.bytes, room.inodes);
   schedule_->close_entrances(full || over);
   pool_->set_pressure(full ? 2 : over ? 1 : 0, kRetryAfterMs);
 }

@@ -2,6 +2,8 @@
 // files but the moves of the waiting room.
 #pragma once
 
+#include <mfdata/wall_clock.hpp>
+
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
@@ -129,6 +131,7 @@ class Loader {
   void reap_children();
   bool kill_strangers();  // true: there were some
   void next_chore();  // about each second
+  void look_at_clock();  // before each collection
   void start_chore(std::size_t step, wire::Task task, std::vector<std::string> directories, std::vector<std::string> names);
   void take_from_chore(const wire::Message& message);
   void finish_chore(int exit_status);  // of waitpid(2)
@@ -136,16 +139,22 @@ class Loader {
   void roll_stray_commits();
   bool rolls_commit_of(const Slot& slot) const;
   bool accepts_left(std::int64_t now);
-  void went_to_trash();
-  void take_trash_count(std::size_t counted);
+  std::vector<std::string> unready() const;
+  void went_to_trash(const std::string& step);
+  void take_trash_count(std::size_t all);
   void rearm(std::int64_t now);
-  std::string status() const;
+  // `all_refused`: not only the first hundred refusals.
+  std::string status(bool all_refused) const;
   nlohmann::json held_back(std::size_t step) const;
+  nlohmann::json described(std::size_t step, const WorkerPool::InHand& in_hand) const;
   std::string pause(const std::string& step, bool paused);
   std::string start_plugin(const std::string& plugin, bool starts);
   void recall();  // what was paused and stopped before
   void hold_as_before(std::size_t step);
   void take_back(std::size_t step);
+  std::string kill_treatments(const std::string& step, bool charge);
+  std::string name_in_hand(std::size_t step, const WorkerPool::InHand& in_hand, std::size_t& files) const;
+  bool stands_there(std::size_t step, const Schedule::Finished& name) const;
 
   EventLoop& loop_;
   const Home& home_;
@@ -183,9 +192,13 @@ class Loader {
   std::uint64_t files_done_ = 0;  // without any trouble
   std::uint64_t results_ = 0;     // of any kind
   std::size_t trash_files_ = 0;
+  std::map<std::string, std::size_t> trash_of_;  // of each step that ever had some, dotted
+  std::map<std::string, std::size_t> trash_now_;  // as the collection counts it
   bool trash_moved_ = false;    // since the collection that counts it began
   bool trash_counted_ = false;  // by that collection
   std::int64_t collection_began_ns_ = 0, recount_after_ns_ = 0;
+  sdk::WallClock clock_;
+  std::int64_t collection_waits_s_ = 0, collection_waits_since_ns_ = 0;  // for the clock; 0: it does not
   bool under_pressure_ = false;
   bool no_space_ = false;
   bool recover_first_ = false;

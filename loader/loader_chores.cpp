@@ -15,6 +15,7 @@ namespace {
 constexpr std::int64_t kCollectionInterval = 60 * kSecond;
 constexpr std::int64_t kMaxBackoff = 60 * kSecond;
 constexpr std::int64_t kMinRecount = 2 * kSecond;
+constexpr const char* kTrashOfStep = "trash_files";  // gauge of a collection
 constexpr std::int64_t kRecountShare = 50;  // of the time of a collection, between two
 constexpr std::size_t kMaxForeign = 10'000;
 constexpr std::int64_t kShortQuiet = 5 * kSecond;
@@ -31,6 +32,8 @@ void Loader::next_chore() {
     next_collection_ns_ = now + kCollectionInterval;
     collection_began_ns_ = now;
     trash_moved_ = trash_counted_ = false;
+    trash_now_.clear();
+    look_at_clock();
     start_chore(kNoStep, wire::Task::kCollect, {}, {});
   }
   if (!chore_ && std::exchange(strays_due_, false)) roll_stray_commits();
@@ -40,6 +43,20 @@ void Loader::next_chore() {
     start_chore(steps_.size() - 1, wire::Task::kAcceptForeign, {}, {});
   }
   if (!chore_) check_foreign();
+}
+
+// Wall time that outran the time since the start of the machine makes no file old: what is collected by age waits. The collection
+// looks at the same file.
+void Loader::look_at_clock() {
+  const auto now = sdk::ClockReading::now();
+  const std::int64_t before = std::exchange(collection_waits_s_, clock_.wait_s(now));
+  collection_waits_since_ns_ = EventLoop::now_ns();
+  if (before == 0 && collection_waits_s_ > 0) {
+    log_.write(Level::kWarning, "the clock went forward by " + std::to_string(clock_.ahead_s()) + " s more than time has passed: nothing is removed by its age for " +
+                                    std::to_string((collection_waits_s_ + 59) / 60) + " minutes. Set the clock right if it is wrong");
+  } else if (before > 0 && collection_waits_s_ == 0) {
+    log_.write(Level::kInfo, "the clock is believed: what is too old is collected again");
+  }
 }
 
 void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::string> directories, std::vector<std::string> names) {
@@ -183,6 +200,11 @@ void Loader::keep_foreign(const wire::Done& done) {
 }
 
 void Loader::take_from_chore(const wire::Message& message) {
+  if (const auto* metrics = std::get_if<wire::Metrics>(&message)) {
+    for (const wire::MetricDelta& delta : metrics->deltas) {
+      if (delta.name == kTrashOfStep && delta.labels.size() == 1) trash_now_[delta.labels[0].second] = static_cast<std::size_t>(delta.value);
+    }
+  }
   if (const auto* counted = std::get_if<wire::TrashCount>(&message)) take_trash_count(counted->files);
   const auto* results = std::get_if<wire::Results>(&message);
   if (!results || chore_step_ == kNoStep) return;
@@ -203,15 +225,20 @@ void Loader::take_from_chore(const wire::Message& message) {
 
 // A count and the reports of what went to trash meanwhile, or was counted before its report, do not add up: after the
 // last of them it is counted again.
-void Loader::went_to_trash() {
+void Loader::went_to_trash(const std::string& step) {
   ++trash_files_;
+  ++trash_of_[step];
   trash_moved_ = true;
   next_collection_ns_ = std::min(next_collection_ns_, EventLoop::now_ns() + std::max(recount_after_ns_, kMinRecount));
 }
 
-void Loader::take_trash_count(std::size_t counted) {
+// After that of each step.
+void Loader::take_trash_count(std::size_t all) {
   trash_counted_ = true;
-  trash_files_ = trash_moved_ ? std::max(trash_files_, counted) : counted;
+  const auto latest = [&](std::size_t known, std::size_t counted) { return trash_moved_ ? std::max(known, counted) : counted; };
+  trash_files_ = latest(trash_files_, all);
+  for (auto& [step, files] : trash_of_) files = latest(files, trash_now_.contains(step) ? trash_now_[step] : 0);
+  for (const auto& [step, files] : trash_now_) trash_of_.try_emplace(step, files);
 }
 
 void Loader::finish_chore(int exit_status) {

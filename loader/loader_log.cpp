@@ -1,13 +1,13 @@
 #include "loader_log.hpp"
 
-#include <spdlog/sinks/rotating_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/filesystem/operations.hpp>
 #include <cstdio>
 
 #include "libmfdata/printable.hpp"
+#include "log_file.hpp"
 
 namespace mfdata {
 namespace {
@@ -41,30 +41,79 @@ std::string json_escaped(const std::string& text) {
   return out;
 }
 
-// Loggers are not registered with spdlog: its registry is shared by the whole process.
-std::shared_ptr<spdlog::logger> make_logger(const GeneralSettings& settings, const std::string& name, bool also_stderr) {
-  std::vector<spdlog::sink_ptr> sinks;
-  boost::system::error_code ignored;
-  boost::filesystem::create_directories(settings.log_directory, ignored);
-  try {
-    sinks.push_back(std::make_shared<spdlog::sinks::rotating_file_sink_st>(
-        settings.log_directory + '/' + name + ".log", settings.rotate_size, settings.rotate_keep));
-  } catch (const spdlog::spdlog_ex& error) {
-    std::fprintf(stderr, "mfdata-loader: cannot log to %s: %s\n", settings.log_directory.c_str(), error.what());
+}  // namespace
+
+// What cannot be written goes to stderr, which says so once for each time. The loader's own lines are there in any case.
+class LoaderLog::FileSink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+ public:
+  FileSink(std::string path, const GeneralSettings& settings, bool also_stderr)
+      : file_(std::move(path), settings.rotate_size, settings.rotate_keep), also_stderr_(also_stderr) {
+    say();
   }
-  if (also_stderr || sinks.empty()) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_st>());
+  void look() {
+    file_.look();
+    say();
+  }
+  void reopen() {
+    file_.reopen();
+    say();
+  }
+  const std::string& problem() const { return file_.problem(); }
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    const bool written = file_.write({line.data(), line.size()});
+    say();
+    if (!written && !also_stderr_) (void)std::fwrite(line.data(), 1, line.size(), stderr);
+  }
+  void flush_() override {}
+
+ private:
+  void say() {
+    const bool fails = !file_.problem().empty();
+    if (fails && !said_) std::fprintf(stderr, "mfdata-loader: %s; its lines go here until it can be written\n", printable(file_.problem()).c_str());
+    if (!fails && said_) std::fprintf(stderr, "mfdata-loader: the log %s is written again\n", printable(file_.path()).c_str());
+    said_ = fails;
+  }
+  LogFile file_;
+  bool also_stderr_;
+  bool said_ = false;
+};
+
+// Loggers are not registered with spdlog: its registry is shared by the whole process.
+std::shared_ptr<spdlog::logger> LoaderLog::make_logger(const std::string& name, bool also_stderr) {
+  const GeneralSettings& settings = settings_;
+  files_.push_back(std::make_shared<FileSink>(settings.log_directory + '/' + name + ".log", settings, also_stderr));
+  std::vector<spdlog::sink_ptr> sinks = {files_.back()};
+  if (also_stderr) sinks.push_back(std::make_shared<spdlog::sinks::stderr_sink_st>());
   auto logger = std::make_shared<spdlog::logger>(name, sinks.begin(), sinks.end());
   logger->set_pattern(settings.log_json ? kJsonPattern : kTextPattern);
   logger->set_level(also_stderr ? threshold(settings.log_level) : spdlog::level::trace);  // of a step: its worker chose
   logger->flush_on(spdlog::level::trace);
-  logger->set_error_handler([](const std::string&) {});  // a full disk loses log lines, nothing else
+  logger->set_error_handler([](const std::string&) {});  // a stderr that is full loses log lines, nothing else
   return logger;
 }
 
-}  // namespace
-
-LoaderLog::LoaderLog(const GeneralSettings& settings) : settings_(settings), own_(make_logger(settings, "loader", true)) {}
+LoaderLog::LoaderLog(const GeneralSettings& settings) : settings_(settings), own_(make_logger("loader", true)) {}
 LoaderLog::~LoaderLog() = default;
+
+void LoaderLog::look() {
+  for (const auto& file : files_) file->look();
+}
+
+void LoaderLog::reopen() {
+  for (const auto& file : files_) file->reopen();
+}
+
+std::vector<std::string> LoaderLog::problems() const {
+  std::vector<std::string> all;
+  for (const auto& file : files_) {
+    if (!file->problem().empty()) all.push_back(file->problem());
+  }
+  return all;
+}
 
 void LoaderLog::write(Level level, const std::string& text) {
   const std::string line = printable(text);
@@ -75,7 +124,7 @@ bool LoaderLog::writes(Level level) const { return own_->should_log(level_of(lev
 
 spdlog::logger& LoaderLog::logger_of(const std::string& step) {
   auto& logger = steps_[step];
-  if (!logger) logger = make_logger(settings_, step, false);
+  if (!logger) logger = make_logger(step, false);
   return *logger;
 }
 

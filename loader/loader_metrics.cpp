@@ -1,6 +1,5 @@
 #include "loader_metrics.hpp"
 
-#include <CivetServer.h>
 #include <mfdata/plugin.h>
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -44,6 +43,12 @@ struct LoaderMetrics::Families {
   prometheus::Family<prometheus::Counter>& quarantined = BuildCounter().Name("mfdata_quarantined_files_total").Help("Files moved to trash").Register(registry);
   prometheus::Family<prometheus::Gauge>& oldest = BuildGauge().Name("mfdata_queue_oldest_seconds").Help("Since the arrival of the file that has waited longest for a step").Register(registry);
   prometheus::Gauge& trash = BuildGauge().Name("mfdata_trash_files").Help("Files in trash").Register(registry).Add({});
+  prometheus::Family<prometheus::Gauge>& step_trash = BuildGauge().Name("mfdata_step_trash_files").Help("Files in trash by the step that put them there").Register(registry);
+  prometheus::Family<prometheus::Gauge>& suspended = BuildGauge().Name("mfdata_step_suspended").Help("1: the step is suspended after crashes, and probed with one file at a time").Register(registry);
+  prometheus::Gauge& entrances = BuildGauge().Name("mfdata_entrances_open").Help("1: arrivals are accepted").Register(registry).Add({});
+  prometheus::Gauge& free_bytes = BuildGauge().Name("mfdata_filesystem_free_bytes").Help("Free space of the data directory's filesystem").Register(registry).Add({});
+  prometheus::Gauge& free_inodes = BuildGauge().Name("mfdata_filesystem_free_inodes").Help("Free inodes of the data directory's filesystem").Register(registry).Add({});
+  prometheus::Gauge& log_problems = BuildGauge().Name("mfdata_log_files_unwritable").Help("Log files that cannot be written now: their lines go to stderr").Register(registry).Add({});
   prometheus::Counter& overflows = BuildCounter().Name("mfdata_inotify_overflows_total").Help("Overflows of the event queue of the kernel").Register(registry).Add({});
   prometheus::Gauge& generation = BuildGauge().Name("mfdata_config_generation").Help("Number of the configuration in force").Register(registry).Add({});
   prometheus::Counter& config_errors = BuildCounter().Name("mfdata_config_errors_total").Help("Configurations that were refused").Register(registry).Add({});
@@ -70,38 +75,6 @@ struct LoaderMetrics::Families {
   std::map<std::string, PluginFamily> plugin_families;
 };
 
-struct LoaderMetrics::Server : CivetHandler {
-  Server(prometheus::Registry& registry, const std::atomic<std::int64_t>& last_turn_ns, const std::vector<std::string>& options)
-      : registry_(registry), last_turn_ns_(last_turn_ns), server_(options) {
-    server_.addHandler("/metrics", this);
-    server_.addHandler("/healthz", this);
-  }
-  ~Server() override { server_.close(); }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-
-  bool handleGet(CivetServer*, mg_connection* connection) override {
-    const std::string uri = mg_get_request_info(connection)->local_uri;
-    if (uri == "/metrics") return reply(connection, 200, prometheus::TextSerializer().Serialize(registry_.Collect()));
-    if (uri != "/healthz") return reply(connection, 404, "not found: /metrics and /healthz are served here\n");
-    const std::int64_t last = last_turn_ns_;
-    const bool healthy = last > 0 && monotonic_ns() - last < kHung_ns;
-    return reply(connection, healthy ? 200 : 503, healthy ? "ok\n" : "not healthy\n");
-  }
-  int port() { return server_.getListeningPorts().at(0); }
-
- private:
-  static bool reply(mg_connection* connection, int status, const std::string& body) {
-    mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
-              status, status == 200 ? "OK" : "Error", body.size());
-    mg_write(connection, body.data(), body.size());
-    return true;
-  }
-  prometheus::Registry& registry_;
-  const std::atomic<std::int64_t>& last_turn_ns_;
-  CivetServer server_;
-};
-
 LoaderMetrics::LoaderMetrics() : families_(std::make_unique<Families>()) {}
 LoaderMetrics::~LoaderMetrics() = default;
 
@@ -110,14 +83,32 @@ Result<void> LoaderMetrics::serve(const std::string& listen) {
   listen_ = listen;
   server_.reset();
   if (listen.empty()) return {};
-  const std::vector<std::string> options = {"listening_ports", listen, "num_threads", "2", "keep_alive_timeout_ms", "0"};
-  try {
-    server_ = std::make_unique<Server>(families_->registry, last_turn_ns_, options);
-  } catch (const CivetException& error) {
+  auto server = HttpServer::listen(listen, [this](const std::string& path) { return answer(path); });
+  if (!server) {
     listen_.clear();
-    return Error{Code::kIo, 0, "cannot serve metrics on " + listen + ": " + error.what() + ". Set [metrics] listen to a free address, or to \"\""};
+    return Error{Code::kIo, 0, "cannot serve metrics on " + listen + ": " + server.error().text + ". Set [metrics] listen to a free address, or to \"\""};
   }
+  server_ = std::move(*server);
   return {};
+}
+
+// On the server's thread.
+HttpServer::Reply LoaderMetrics::answer(const std::string& path) const {
+  if (path == "/metrics") return {200, prometheus::TextSerializer().Serialize(families_->registry.Collect())};
+  const std::int64_t last = last_turn_ns_;
+  const bool healthy = last > 0 && monotonic_ns() - last < kHung_ns;
+  if (path == "/healthz") return healthy ? HttpServer::Reply{200, "ok\n"} : HttpServer::Reply{503, "not healthy\n"};
+  if (path != "/readyz") return {404, "not found: /metrics, /healthz and /readyz are served here\n"};
+  if (!healthy) return {503, last > 0 ? "the loader does not turn\n" : "the loader is starting\n"};
+  const std::lock_guard<std::mutex> lock(unready_mutex_);
+  return unready_.empty() ? HttpServer::Reply{200, "ready\n"} : HttpServer::Reply{503, unready_};
+}
+
+void LoaderMetrics::set_unready(const std::vector<std::string>& reasons) {
+  std::string text;
+  for (const std::string& reason : reasons) text += reason + '\n';
+  const std::lock_guard<std::mutex> lock(unready_mutex_);
+  unready_ = std::move(text);
 }
 
 int LoaderMetrics::port() const { return server_ ? server_->port() : 0; }
@@ -163,6 +154,21 @@ void LoaderMetrics::set_workers(const std::string& plugin, const std::string& st
 }
 void LoaderMetrics::set_oldest(const std::string& plugin, const std::string& step, double seconds) { families_->oldest.Add({{"plugin", plugin}, {"step", step}}).Set(seconds); }
 void LoaderMetrics::set_trash_files(double files) { families_->trash.Set(files); }
+void LoaderMetrics::set_step_trash(const std::map<std::string, std::size_t>& files) {
+  for (const auto& [dotted, number] : files) {
+    const std::size_t dot = std::min(dotted.find('.'), dotted.size());
+    families_->step_trash.Add({{"plugin", dotted.substr(0, dot)}, {"step", dotted.substr(std::min(dot + 1, dotted.size()))}}).Set(static_cast<double>(number));
+  }
+}
+void LoaderMetrics::set_suspended(const std::string& plugin, const std::string& step, bool suspended) {
+  families_->suspended.Add({{"plugin", plugin}, {"step", step}}).Set(suspended ? 1 : 0);
+}
+void LoaderMetrics::set_room(bool entrances_open, double free_bytes, double free_inodes) {
+  families_->entrances.Set(entrances_open ? 1 : 0);
+  families_->free_bytes.Set(free_bytes);
+  families_->free_inodes.Set(free_inodes);
+}
+void LoaderMetrics::set_log_problems(std::size_t files) { families_->log_problems.Set(static_cast<double>(files)); }
 void LoaderMetrics::set_config_generation(double generation) { families_->generation.Set(generation); }
 void LoaderMetrics::config_error() { families_->config_errors.Increment(); }
 
@@ -200,6 +206,7 @@ void LoaderMetrics::plugin_metric(const std::string& plugin, const wire::MetricD
 void LoaderMetrics::forget_step(const std::string& plugin, const std::string& step) {
   set_queue(plugin, step, 0);
   set_oldest(plugin, step, 0);
+  set_suspended(plugin, step, false);
   for (const char* state : {"starting", "ready", "stopping", "reaping"}) set_workers(plugin, step, state, 0);
 }
 

@@ -28,6 +28,7 @@ std::int64_t time_of(const std::string& path) {
 }  // namespace
 
 std::string Loader::reload() {
+  log_.reopen();
   if (stopping_ && !next_settings_) return json{{"error", "the loader is stopping"}}.dump();
   Problems problems;
   Settings fresh = load_settings(home_, problems);

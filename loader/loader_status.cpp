@@ -40,7 +40,19 @@ static std::set<std::string> recalled(const boost::filesystem::path& file) {
   return names;
 }
 
-std::string Loader::status() const {
+json Loader::described(std::size_t step, const WorkerPool::InHand& in_hand) const {
+  std::size_t files = 0;
+  const std::string name = name_in_hand(step, in_hand, files);
+  return {{"name", name},
+          {"files", files},
+          {"age_s", static_cast<double>(EventLoop::now_ns() - in_hand.since) / 1e9},
+          {"pid", in_hand.pid},
+          {"slot", in_hand.slot},
+          {"version", in_hand.version},
+          {"stopping", in_hand.stopping}};
+}
+
+std::string Loader::status(bool all_refused) const {
   json out;
   out["version"] = MFDATA_VERSION;
   out["pid"] = ::getpid();
@@ -51,6 +63,9 @@ std::string Loader::status() const {
   out["results"] = results_;
   out["in_hand"] = schedule_->in_hand();
   out["entrances"] = no_space_ ? "closed: no space" : under_pressure_ ? "closed: max_queue" : "open";
+  const std::int64_t waited_s = (EventLoop::now_ns() - collection_waits_since_ns_) / kSecond;
+  out["collection_waits_s"] = collection_waits_s_ == 0 ? 0 : std::max<std::int64_t>(1, collection_waits_s_ - waited_s);
+  out["log_problems"] = log_.problems();
   out["listing"] = watcher_->scanning();
   out["metrics_port"] = metrics_.port();
   out["waiting"] = waiting_->size();
@@ -76,17 +91,31 @@ std::string Loader::status() const {
     row["pids"] = pool_->pids(step);
     row["failure"] = pool_->last_failure(step);
     row["draining"] = pool_->draining(step);
+    row["in_hand"] = json::array();
+    for (const WorkerPool::InHand& one : pool_->in_hand(step)) row["in_hand"].push_back(described(step, one));
     row["held_back"] = held_back(step);
     out["steps"].push_back(std::move(row));
+  }
+  out["watched"] = json::array();
+  for (std::size_t number = 0; number < sources_.size(); ++number) {
+    if (sources_[number].kind != SourceKind::kWatched || sources_[number].takers.empty()) continue;
+    json steps = json::array();
+    for (const auto& [step, source] : sources_[number].takers) steps.push_back(steps_[step].settings->slashed());
+    out["watched"].push_back({{"directory", sources_[number].path}, {"ignore", watcher_->source(number).ignore}, {"steps", steps}});
   }
   out["polled"] = json::array();  // directories that are listed every second
   for (std::size_t source = 0; source < sources_.size(); ++source) {
     if (!sources_[source].takers.empty() && watcher_->polled(source)) out["polled"].push_back(printable(spool_.disk().absolute(sources_[source].path)));
   }
+  constexpr std::size_t kShownRefusals = 100, kMaxShownBytes = 3 << 20;  // what the socket takes at once
   out["refused"] = json::array();
+  out["refused_total"] = refusals_.size();
+  std::size_t bytes = 0;
   for (const auto& [path, refusal] : refusals_.shown()) {
-    if (out["refused"].size() >= 100) break;
-    out["refused"].push_back({{"path", printable(path)}, {"reason", refusal.reason}});
+    json row = {{"path", printable(path)}, {"reason", refusal.reason}};
+    bytes += dumped(row).size() + 1;
+    if (bytes > kMaxShownBytes || (!all_refused && out["refused"].size() >= kShownRefusals)) break;
+    out["refused"].push_back(std::move(row));
   }
   return dumped(out);
 }
@@ -153,6 +182,31 @@ std::string Loader::start_plugin(const std::string& name, bool starts) {
   return dumped({{"plugin", name}, {"stopped", !starts}});
 }
 
+std::string Loader::name_in_hand(std::size_t step, const WorkerPool::InHand& in_hand, std::size_t& files) const {
+  const auto begun = schedule_->begun(in_hand.worker, in_hand.job, files);
+  files = std::max<std::size_t>(files, 1);
+  return begun ? printable(begun->name) : "a file of " + steps_[step].settings->slashed();
+}
+
+// Hung treatments end at once. The step itself goes on: with the same file, unless it is charged often enough.
+std::string Loader::kill_treatments(const std::string& name, bool charge) {
+  json ended = json::array();
+  std::vector<std::string> known;
+  for (std::size_t step = 0; step < steps_.size(); ++step) {
+    if (steps_[step].settings->kind != WorkerKind::kStep) continue;
+    if (!steps_[step].retired || !pool_->idle(step)) known.push_back(steps_[step].settings->slashed());
+    if (steps_[step].settings->slashed() != name) continue;
+    for (const WorkerPool::InHand& one : pool_->kill_treatments(step, charge)) {
+      ended.push_back(described(step, one));
+      log_.write(Level::kWarning, name + ": an operator ended the treatment of " + ended.back()["name"].get<std::string>() + " by worker " +
+                                      std::to_string(one.pid) + (charge ? "; it counts as a crash" : "; it counts as no crash"));
+    }
+  }
+  if (std::find(known.begin(), known.end(), name) != known.end()) return dumped({{"step", name}, {"ended", ended}});
+  const auto near = near_miss(name, known);
+  return dumped({{"error", "there is no step \"" + printable(name, 100) + '"' + (near ? ", did you mean \"" + *near + "\"?" : "")}});
+}
+
 // What its workers have not begun.
 void Loader::take_back(std::size_t step) {
   for (const WorkerId worker : schedule_->workers_of(step)) schedule_->revoked(worker, pool_->revoke(worker, schedule_->last_id(worker)));
@@ -179,7 +233,7 @@ std::string Loader::answer(const std::string& request) {
   const json parsed = json::parse(request, nullptr, false);
   const std::string command =
       parsed.is_object() && parsed.contains("command") && parsed["command"].is_string() ? parsed["command"].get<std::string>() : "";
-  if (command == "status") return status();
+  if (command == "status") return status(parsed.contains("refused") && parsed["refused"] == json("all"));
   if (command == "stop") {
     stop();
     return R"({"stopping":true})";
@@ -189,11 +243,15 @@ std::string Loader::answer(const std::string& request) {
     return start_plugin(parsed.contains("plugin") && parsed["plugin"].is_string() ? parsed["plugin"].get<std::string>() : "",
                         command == "start_plugin");
   }
+  if (command == "kill") {
+    return kill_treatments(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "",
+                           parsed.contains("charge") && parsed["charge"].is_boolean() && parsed["charge"].get<bool>());
+  }
   if (command == "pause" || command == "resume") {
     return pause(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "", command == "pause");
   }
   return dumped(
-      {{"error", "unknown command \"" + command.substr(0, 40) + "\": status, reload, stop, pause, resume, start_plugin and stop_plugin are known"}});
+      {{"error", "unknown command \"" + command.substr(0, 40) + "\": status, reload, stop, pause, resume, kill, start_plugin and stop_plugin are known"}});
 }
 
 }  // namespace mfdata

@@ -150,17 +150,31 @@ void Schedule::worker_draining(WorkerId id) {
   if (auto worker = workers_.find(id); worker != workers_.end()) worker->second.draining = true;
 }
 
-void Schedule::worker_gone(WorkerId id) {
+void Schedule::worker_gone(WorkerId id, const std::function<bool(const Finished&)>& stands_there) {
   auto worker = workers_.find(id);
   if (worker == workers_.end()) return;
   Step& step = steps_[worker->second.step];
   auto& flights = worker->second.flights;
   for (auto flight = flights.rbegin(); flight != flights.rend(); ++flight) {
     step.in_flight.erase(key(flight->queued));
-    queue_again(step, std::move(flight->queued), true);
+    if (!stands_there || stands_there(flight->queued)) queue_again(step, std::move(flight->queued), true);
   }
   step.probing = false;
   workers_.erase(worker);
+}
+
+std::optional<Schedule::Finished> Schedule::begun(WorkerId id, std::uint32_t job, std::size_t& files) const {
+  files = 0;
+  const auto worker = workers_.find(id);
+  if (worker == workers_.end()) return std::nullopt;
+  std::optional<Finished> last;
+  for (const Flight& flight : worker->second.flights) {
+    if (flight.id > job) continue;
+    ++files;
+    if (flight.id == job) last = flight.queued;
+  }
+  if (steps_[worker->second.step].batch == 0) files = last ? 1 : 0;
+  return last;
 }
 
 void Schedule::pause(Step& step, Nanoseconds now) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -68,7 +69,9 @@ class Schedule {
   // `batch`: how many files it takes at once; 0: one at a time.
   void worker_ready(WorkerId worker, std::size_t step, std::size_t batch);
   void worker_draining(WorkerId worker);  // gets no more names
-  void worker_gone(WorkerId worker);      // its names are queued again
+  // Its names are queued again, but those that stand where they were no more: recovery gives them back under other names.
+  struct Finished;
+  void worker_gone(WorkerId worker, const std::function<bool(const Finished&)>& stands_there = nullptr);
 
   struct Finished {
     Lane lane = Lane::kHop;
@@ -76,6 +79,9 @@ class Schedule {
     std::string name;
     bool alone = false;
   };
+  // What a worker has in hand when this job is the one that it has begun last; nothing: it is not known any more. `files`: how
+  // many were sent up to it, which of a batch step is the batch.
+  std::optional<Finished> begun(WorkerId worker, std::uint32_t job, std::size_t& files) const;
   // A result; what it was a result of, or nothing when the name had been taken back.
   std::optional<Finished> finished(WorkerId worker, const wire::Done& done, Nanoseconds now);
   // A worker died with this file in hand. True: the step is suspended by it.

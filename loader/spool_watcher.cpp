@@ -1,7 +1,6 @@
 #include "spool_watcher.hpp"
 
 #include <fcntl.h>
-#include <fnmatch.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "libmfdata/filesystem_kind.hpp"
 #include "libmfdata/open_writers.hpp"
 #include "libmfdata/spool_layout.hpp"
+#include "libmfdata/waiting_file.hpp"
 
 namespace mfdata {
 namespace {
@@ -190,13 +190,7 @@ void SpoolWatcher::keep(std::size_t index, const std::string& name) {
 
 bool SpoolWatcher::ignored(const WatchedSource& source, const char* name) const {
   if (!source.arrivals) return name[0] == '.';
-  if (std::string_view(name).starts_with(layout::kHidden)) return true;  // ours, whatever the operator ignores
-  return std::any_of(source.ignore.begin(), source.ignore.end(), [&](const std::string& pattern) {
-    if (pattern.size() > 1 && pattern[0] == '*' && pattern.find_first_of("*?[\\", 1) == std::string::npos) {
-      return std::string_view(name).ends_with(std::string_view(pattern).substr(1));
-    }
-    return ::fnmatch(pattern.c_str(), name, 0) == 0;
-  });
+  return is_ignored(source.ignore, name);
 }
 
 bool SpoolWatcher::offer(std::size_t index, std::string name, Found found) {

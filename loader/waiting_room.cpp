@@ -10,13 +10,13 @@ void WaitingRoom::add(std::string step, std::int64_t max_wait_ms) {
   counts_.push_back(0);
 }
 
-bool WaitingRoom::offer(std::size_t step, const std::string& filename, std::int64_t now_ms) {
+bool WaitingRoom::offer(std::size_t step, const std::string& filename, std::int64_t wall_ms, std::int64_t now_ms) {
   const auto waiting = WaitingName::parse(filename);
   if (!waiting || names_.contains({step, filename})) return true;
   if (counts_[step] >= limit_) return false;
   names_.emplace(step, filename);
   ++counts_[step];
-  due_.emplace(std::min(waiting->due_ms, now_ms + max_waits_ms_[step]), Name(step, filename));
+  due_.emplace(std::max<std::int64_t>(0, now_ms + std::min(waiting->due_ms - wall_ms, max_waits_ms_[step])), Name(step, filename));
   return true;
 }
 

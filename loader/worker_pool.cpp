@@ -12,6 +12,7 @@ namespace {
 
 constexpr Nanoseconds kStartLimit = 60 * kSecond;  // for a worker to become ready
 constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
+constexpr Nanoseconds kLongStop = 5 * kSecond;
 constexpr int kRefusedExit = 3;  // of mfdata-worker: the plugin does not load or start
 
 std::string describe_status(int status) {
@@ -114,7 +115,7 @@ void WorkerPool::start(Seat& seat, Nanoseconds now) {
   seat.timeout_s = settings.step.timeout_s;
   seat.state = State::kStarting;
   seat.started = now;
-  seat.was_useful = seat.crashed = seat.group_dead = false;
+  seat.was_useful = seat.crashed = seat.spared = seat.group_dead = false;
   seat.first_error.clear();
   seat.in_hand.clear();
   seat.settled.clear();
@@ -181,6 +182,8 @@ void WorkerPool::take(Seat& seat, wire::Message& message) {
 void WorkerPool::stop(Seat& seat, Nanoseconds now) {
   seat.state = State::kStopping;
   seat.kill_at = now + static_cast<Nanoseconds>((seat.timeout_s + 5) * 1e9);
+  seat.notice_after = kLongStop;
+  seat.next_notice = now + seat.notice_after;
   owner_.draining(seat.id);
   seat.process->terminate();
 }
@@ -198,6 +201,10 @@ void WorkerPool::check_times(Seat& seat, Nanoseconds now) {
   } else if (seat.state == State::kStopping && now > seat.kill_at && seat.kill_reason.empty()) {
     seat.kill_reason = "did not stop when asked";
     seat.process->kill();
+  } else if (seat.state == State::kStopping && now > seat.next_notice && seat.kill_reason.empty()) {
+    seat.notice_after *= 2;
+    seat.next_notice = now + seat.notice_after;
+    owner_.waits_for(seat.step, in_hand_of(seat));
   } else if (seat.state == State::kReady && seat.replace_at > 0 && now > seat.replace_at) {
     stop(seat, now);
   }
@@ -239,7 +246,7 @@ void WorkerPool::bury(Seat& seat, int status) {
   const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
   seat.in_hand = seat.process->in_hand();
   seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
-  seat.crashed = !clean && !refused && !(asked && !in_hand);
+  seat.crashed = !clean && !refused && !(asked && !in_hand) && !seat.spared;
   const bool never_ready = seat.state == State::kStarting;
   const bool lived = seat.was_useful || now - seat.started > kMaxBackoff;
   if (never_ready) {
@@ -258,7 +265,7 @@ void WorkerPool::bury(Seat& seat, int status) {
   seat.on_channel.reset();
   seat.on_output.reset();
   seat.state = State::kReaping;
-  owner_.gone(id);
+  owner_.gone(id, seat.step);
   start_reaper(seat, now);
 }
 
@@ -414,6 +421,32 @@ std::vector<pid_t> WorkerPool::pids(std::size_t step) const {
   std::vector<pid_t> all;
   for (const auto& seat : seats_) {
     if (seat->step == step && seat->process && seat->state != State::kReaping) all.push_back(seat->process->pid());
+  }
+  return all;
+}
+
+WorkerPool::InHand WorkerPool::in_hand_of(const Seat& seat) {
+  const wire::ProgressPage& page = seat.process->page();
+  const auto since = static_cast<Nanoseconds>(page.started_ns.load());
+  return {seat.id, seat.process->pid(), seat.slot, seat.version, page.job, since, seat.state == State::kStopping};
+}
+
+std::vector<WorkerPool::InHand> WorkerPool::in_hand(std::size_t step) const {
+  std::vector<InHand> all;
+  for (const auto& seat : seats_) {
+    if (seat->step != step || !seat->process || seat->state == State::kReaping) continue;
+    if (InHand one = in_hand_of(*seat); one.since > 0 && steps_[step].step.kind == WorkerKind::kStep) all.push_back(std::move(one));
+  }
+  return all;
+}
+
+std::vector<WorkerPool::InHand> WorkerPool::kill_treatments(std::size_t step, bool charge) {
+  const std::vector<InHand> all = in_hand(step);
+  for (const InHand& one : all) {
+    Seat& seat = *seat_of(one.worker);
+    if (seat.kill_reason.empty()) seat.kill_reason = "ended by an operator";
+    seat.spared = !charge;
+    seat.process->kill();
   }
   return all;
 }

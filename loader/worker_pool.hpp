@@ -20,12 +20,22 @@ namespace mfdata {
 
 class WorkerPool {
  public:
+  // What one worker is treating.
+  struct InHand {
+    WorkerId worker = 0;
+    pid_t pid = 0;
+    unsigned slot = 0;
+    std::string version;     // of its plugin
+    std::uint32_t job = 0;
+    Nanoseconds since = 0;   // 0: nothing
+    bool stopping = false;   // it was asked to stop after this
+  };
   struct Owner {
     std::function<void(WorkerId, std::size_t step, std::size_t batch)> ready;
     // `targets`: the steps that its results name by index.
     std::function<void(WorkerId, std::size_t step, wire::Results, const std::vector<std::string>& targets)> results;
     std::function<void(WorkerId)> draining;
-    std::function<void(WorkerId)> gone;
+    std::function<void(WorkerId, std::size_t step)> gone;
     std::function<bool(std::size_t step)> suspended;  // nothing is charged to the files of a suspended step
     // Of one dead worker, all at once: none when it had nothing in hand.
     std::function<void(std::size_t step, const std::string& version, const std::vector<wire::SettledFile>&)> settled;
@@ -36,6 +46,7 @@ class WorkerPool {
     std::function<void(std::size_t step, const std::string& lines)> output;
     std::function<void(std::size_t step, const std::string& version, const std::string& reason, bool crash)> exited;
     std::function<void(const std::string&)> warn;
+    std::function<void(std::size_t step, const InHand&)> waits_for;  // a worker that was asked to stop takes long
   };
   enum class State { kEmpty, kStarting, kReady, kStopping, kReaping };
 
@@ -77,6 +88,10 @@ class WorkerPool {
   unsigned count(std::size_t step, State state) const;
   std::string last_failure(std::size_t step) const { return failures_[step]; }
   std::vector<pid_t> pids(std::size_t step) const;
+  // Of the workers of a step that have begun a file or a batch.
+  std::vector<InHand> in_hand(std::size_t step) const;
+  // By an operator: these treatments end at once, and their files go back to the step. `charge`: as crashes.
+  std::vector<InHand> kill_treatments(std::size_t step, bool charge);
 
  private:
   struct Seat {
@@ -96,11 +111,13 @@ class WorkerPool {
     Nanoseconds next_start = 0;
     Nanoseconds backoff = 0;
     Nanoseconds kill_at = 0;  // of a worker that was asked to stop
+    Nanoseconds notice_after = 0, next_notice = 0;  // that it is waited for
     bool was_useful = false;  // it finished a file since it started
     std::string kill_reason;  // why we killed it
     std::string death;        // how it died, for the files in its hands
     std::string in_hand;      // Crash::in_hand
     bool crashed = false;
+    bool spared = false;      // an operator ended it: no crash
     bool group_dead = false;  // nothing of its session is left
     std::string first_error;  // line of its output
     std::vector<wire::SettledFile> settled;
@@ -119,6 +136,7 @@ class WorkerPool {
   void read_reaper_output(Seat& seat);
   void finish_reaping(Seat& seat, int status, Nanoseconds now);
   void check_times(Seat& seat, Nanoseconds now);
+  static InHand in_hand_of(const Seat& seat);
   void set_tick_interval();
   void put_off(Seat& seat, Nanoseconds now);
   Seat* seat_of(WorkerId worker);

@@ -14,7 +14,7 @@ int misuse(const std::string& text);  // the same, 2: what was asked for makes n
 
 int init(const std::string& directory, const std::string& plugins);
 int check(const std::string& home, bool as_json);
-int status(const std::string& home, bool as_json);
+int status(const std::string& home, bool as_json, bool all_refused);
 int stop(const std::string& home, double timeout_s);
 int reload(const std::string& home, double timeout_s);
 
@@ -66,6 +66,8 @@ int move_queue(const std::string& home, const QueueOptions& options);
 // Asks the loader: the step's files wait until it is resumed, over restarts too.
 int pause_step(const std::string& home, const std::string& step);
 int resume_step(const std::string& home, const std::string& step);
+// Ends what its workers treat now; `charge`: as crashes.
+int kill_step(const std::string& home, const std::string& step, bool charge);
 
 struct ExplainOptions {
   std::string file;

@@ -24,8 +24,10 @@ int main(int argc, char** argv) {
   init_command->callback([&] { run = [&] { return init(directory, plugins); }; });
 
   app.add_subcommand("check", "checks the whole configuration; prints every problem")->callback([&] { run = [&] { return check(home, as_json); }; });
-  app.add_subcommand("status", "shows the loader, its steps, trash, refused arrivals; exit 1 when no loader runs")
-      ->callback([&] { run = [&] { return status(home, as_json); }; });
+  bool all_refused = false;
+  auto* status_command = app.add_subcommand("status", "shows the loader, its steps, what takes long, trash, refused arrivals; without a loader what stands on disk, exit 1");
+  status_command->add_flag("--refused", all_refused, "show all refused arrivals, not only the first hundred");
+  status_command->callback([&] { run = [&] { return status(home, as_json, all_refused); }; });
 
   double timeout = 60;
   auto* stop_command = app.add_subcommand("stop", "stops the loader after the files in hand, and waits for it");
@@ -117,6 +119,12 @@ int main(int argc, char** argv) {
   auto* resume_command = app.add_subcommand("resume", "a paused step goes on");
   resume_command->add_option("STEP", step, "PLUGIN/STEP")->required();
   resume_command->callback([&] { run = [&] { return resume_step(home, step); }; });
+
+  bool charge = false;
+  auto* kill_command = app.add_subcommand("kill", "ends what the workers of a step treat now: the files go back before the step, and the step goes on");
+  kill_command->add_option("STEP", step, "PLUGIN/STEP")->required();
+  kill_command->add_flag("--charge", charge, "count it as a crash of the file: after [loader] max_crashes it goes to trash");
+  kill_command->callback([&] { run = [&] { return kill_step(home, step, charge); }; });
 
   ExplainOptions explained;
   auto* explain_command = app.add_subcommand("explain", "shows what the routing rules make of a file: each rule, the value it sees, match or not, the targets");

@@ -13,6 +13,8 @@
 #include "control_client.hpp"
 #include "libmfdata/settings.hpp"
 #include "libmfdata/spool_layout.hpp"
+#include "libmfdata/waiting_file.hpp"
+#include "treatments.hpp"
 
 namespace fs = boost::filesystem;
 using nlohmann::json;
@@ -29,7 +31,7 @@ std::size_t entries(const fs::path& directory) {
 
 // Files per directory of the spool, as they stand on disk: true with and without a loader.
 json on_disk(const std::string& data_dir) {
-  json out = {{"steps", json::object()}, {"waiting", json::object()}, {"trash", json::object()}};
+  json out = {{"steps", json::object()}, {"waiting", json::object()}, {"in_hand", json::object()}, {"trash", json::object()}};
   boost::system::error_code code;
   for (fs::directory_iterator at(data_dir, code), end; !code && at != end; at.increment(code)) {
     const std::string name = at->path().filename().string();
@@ -39,6 +41,15 @@ json on_disk(const std::string& data_dir) {
     const std::size_t count = entries(at->path());
     if (waits && count > 0) out["waiting"][step.substr(0, step.size() - 9)] = count;
     if (!waits) out["steps"][step] = count;
+  }
+  for (fs::directory_iterator step(fs::path(data_dir) / "tmp", code), end; !code && step != end; step.increment(code)) {
+    if (step->path().filename().string().find('.') == std::string::npos) continue;  // commit, accept, context
+    std::size_t files = 0;
+    boost::system::error_code gone;
+    for (fs::directory_iterator slot(step->path(), gone); !gone && slot != end; slot.increment(gone)) {
+      files += entries(slot->path() / "in") + entries(slot->path() / "txn/in");
+    }
+    if (files > 0) out["in_hand"][step->path().filename().string()] = files;
   }
   for (fs::directory_iterator at(fs::path(data_dir) / "trash", code), end; !code && at != end; at.increment(code)) {
     std::size_t files = 0;
@@ -62,11 +73,60 @@ void print_steps(const json& steps) {
       const bool kept = step.value("unmatched_policy", "") == "keep";
       std::printf("    skipped since the start: %lld, %s\n", skipped, kept ? "kept: mfdata trash list --reason unmatched" : "deleted (its unmatched_policy or no_match_policy)");
     }
+    if (const std::string old = step.value("draining", ""); !old.empty()) std::printf("    a worker of version %s finishes its file\n", old.c_str());
     if (!step["failure"].get<std::string>().empty()) std::printf("    does not start: %s\n", step["failure"].get<std::string>().c_str());
   }
 }
 
-}  // namespace
+constexpr double kTakesLong_s = 10;
+
+void print_treatments(const Home& home, const json& status) {
+  for (const json& treatment : treatments_in_hand(status)) {
+    const std::string step = treatment["step"].get<std::string>();
+    if (treatment.value("age_s", 0.0) >= kTakesLong_s) {
+      std::cout << "takes long: " << step << " treats " << treatment_text(home, step, treatment) << "; to end it: mfdata kill " << step << '\n';
+    }
+  }
+}
+
+// Without a loader that tells of its steps, what stands before them is there all the same.
+void print_disk(const json& disk) {
+  const auto print = [](const char* what, const json& counts) {
+    for (const auto& [name, count] : counts.items()) {
+      if (count.get<std::size_t>() > 0) std::cout << what << name << ' ' << count << '\n';
+    }
+  };
+  print("waits on disk: ", disk["steps"]);
+  print("was in hand: ", disk["in_hand"]);
+  print("arrivals on disk: ", disk["arrivals"]);
+}
+
+void print_refused(const json& out) {
+  for (const json& refused : out["refused"]) std::cout << "refused: " << refused["path"].get<std::string>() << ": " << refused["reason"].get<std::string>() << '\n';
+  const std::size_t shown = out["refused"].size(), all = out.value("refused_total", shown);
+  if (shown < all) std::cout << "refused: " << shown << " of " << all << " refusals are shown; to see all: mfdata status --refused (with --json for programs)\n";
+}
+
+// In the directories that are watched: by a running loader, or without one by the keys of [data].
+json arrivals_on_disk(const GeneralSettings& general, const json& status) {
+  json out = json::object();
+  const auto count = [&](const std::string& directory, const std::vector<std::string>& ignore) {
+    std::size_t files = 0;
+    boost::system::error_code code;
+    for (fs::directory_iterator at(fs::path(directory).is_absolute() ? fs::path(directory) : fs::path(general.data_dir) / directory, code), end;
+         !code && at != end; at.increment(code)) {
+      files += !is_ignored(ignore, at->path().filename().string()) && !fs::is_directory(at->symlink_status());
+    }
+    out[directory] = files;
+  };
+  if (status.contains("watched")) {
+    for (const json& watched : status["watched"]) count(watched["directory"].get<std::string>(), watched["ignore"].get<std::vector<std::string>>());
+    return out;
+  }
+  count(layout::kIncoming, general.defaults.ignore);
+  for (const WatchSettings& watch : general.watches) count(watch.directory, watch.ignore);
+  return out;
+}
 
 // Files that wait behind the others, and why: no room for them, or the system refuses them.
 void print_held_back(const json& steps) {
@@ -81,16 +141,20 @@ void print_held_back(const json& steps) {
   }
 }
 
-int status(const std::string& option, bool as_json) {
+}  // namespace
+
+int status(const std::string& option, bool as_json, bool all_refused) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
   Problems problems;
   const Settings settings = load_settings(*home, problems);
-  auto reply = ask_loader(*home, R"({"command":"status"})");
-  if (!reply && !reply.is(Code::kGone)) return fail(reply.error().text);
-  json out = reply ? json::parse(*reply, nullptr, false) : json{{"state", "not running"}, {"steps", json::array()}, {"refused", json::array()}};
+  auto reply = ask_loader(*home, json{{"command", "status"}, {"refused", all_refused ? "all" : "some"}}.dump());
+  if (!reply && !reply.is(Code::kGone)) fail(reply.error().text);  // what stands on disk is shown all the same
+  json out = reply ? json::parse(*reply, nullptr, false)
+                   : json{{"state", reply.is(Code::kGone) ? "not running" : "not answering"}, {"steps", json::array()}, {"refused", json::array()}};
   if (out.is_discarded()) return fail("the loader's answer is no JSON");
   out["disk"] = on_disk(settings.general.data_dir);
+  out["disk"]["arrivals"] = arrivals_on_disk(settings.general, out);
   out["no_plugin"] = json::object();
   for (const auto& [step, count] : out["disk"]["steps"].items()) {
     std::string slashed = step;
@@ -104,13 +168,22 @@ int status(const std::string& option, bool as_json) {
   std::cout << "loader: " << out["state"].get<std::string>();
   if (reply) std::cout << ", process " << out["pid"] << ", entrances " << out["entrances"].get<std::string>() << ", " << out["files_done"] << " treatments";
   std::cout << '\n';
-  print_steps(out["steps"]);
-  print_held_back(out["steps"]);
+  if (const auto waits_s = out.value("collection_waits_s", 0LL); waits_s > 0) {
+    std::cout << "collection: nothing is removed by its age for " << (waits_s + 59) / 60 << " minutes, since the clock went forward by more than time has passed\n";
+  }
+  for (const json& problem : out.value("log_problems", json::array())) std::cout << "log: " << problem.get<std::string>() << "; its lines are on the loader's stderr\n";
+  if (reply) {
+    print_steps(out["steps"]);
+    print_held_back(out["steps"]);
+    print_treatments(*home, out);
+  } else {
+    print_disk(out["disk"]);
+  }
   for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";
   for (const json& polled : out.value("polled", json::array())) std::cout << "listed every second: " << polled.get<std::string>() << '\n';
-  for (const json& refused : out["refused"]) std::cout << "refused: " << refused["path"].get<std::string>() << ": " << refused["reason"].get<std::string>() << '\n';
+  print_refused(out);
   for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
   return reply ? 0 : 1;
 }
@@ -121,13 +194,16 @@ int stop(const std::string& option, double timeout_s) {
   auto reply = ask_loader(*home, R"({"command":"stop"})");
   if (!reply) return fail(reply.error().text);
   const timespec pause{0, 20'000'000};
+  WaitNotice notice(*home);
   for (double waited = 0; waited < timeout_s; waited += 0.02) {
     if (lock_file(home->loader_lock(), true, false)) {
       std::cout << "stopped\n";
       return 0;
     }
+    notice.look();
     ::nanosleep(&pause, nullptr);
   }
+  notice.tell();
   return fail("the loader still finishes files after " + std::to_string(static_cast<int>(timeout_s)) + " s; ask again, or wait with --timeout");
 }
 
@@ -145,6 +221,7 @@ int reload(const std::string& option, double timeout_s) {
   if (!reply) return fail(reply.error().text);
   const json answer = json::parse(*reply, nullptr, false);
   if (!answer.is_object() || !answer.contains("reloaded")) return fail("nothing is changed, the loader goes on as before: " + (answer.is_object() ? answer.value("error", *reply) : *reply));
+  WaitNotice notice(*home);
   const timespec pause{0, 20'000'000};
   for (double waited = 0; waited < timeout_s; waited += 0.02) {
     if (generation() > before) {
@@ -153,10 +230,13 @@ int reload(const std::string& option, double timeout_s) {
       const std::string problem = now.is_object() ? now.value("/configuration/problem"_json_pointer, "") : "";
       if (!problem.empty()) return fail("the new configuration cannot be used, the one before runs again: " + problem);
       std::cout << "reloaded\n";
+      notice.tell();
       return 0;
     }
+    notice.look();
     ::nanosleep(&pause, nullptr);
   }
+  notice.tell();
   return fail("workers still finish their files after " + std::to_string(static_cast<int>(timeout_s)) + " s; everything begins anew after that");
 }
 

@@ -3,9 +3,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <mfdata/wall_clock.hpp>
+
 #include <iostream>
 
 #include "libmfdata/clock.hpp"
+#include "libmfdata/clock_file.hpp"
 
 namespace mfdata::tools {
 
@@ -46,6 +49,13 @@ Result<Turn> take_turn(const Operated& at) {
   if (workers.is(Code::kBusy)) return Error{Code::kBusy, 0, "a loader is just starting in this home: try again in a moment"};
   if (!workers) return workers.error();
   return Turn{std::move(*tools), std::move(*workers)};
+}
+
+Result<void> check_clock(const Operated& at, bool by_age) {
+  if (!by_age || sdk::WallClock::look_s(clock_file(at.home), sdk::ClockReading::now()) == 0) return {};
+  return Error{Code::kRefused, 0,
+               "nothing is chosen by --older: the clock went forward by more than time has passed, and files seem older than they are. Set the clock right, "
+               "or name the files, or wait for an hour"};
 }
 
 std::string dotted(std::string step) {

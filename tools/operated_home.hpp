@@ -26,6 +26,9 @@ struct Turn {
 // loader's way.
 Result<Turn> take_turn(const Operated& at);
 
+// Before files are removed by their age: an error while wall time cannot be believed (sdk::WallClock).
+Result<void> check_clock(const Operated& at, bool by_age);
+
 std::string dotted(std::string step);   // of "plugin/step"
 std::string slashed(std::string step);  // of "plugin.step"
 

@@ -16,6 +16,7 @@
 #include "libmfdata/home_owner.hpp"
 #include "libmfdata/printable.hpp"
 #include "progress.hpp"
+#include "treatments.hpp"
 
 using nlohmann::json;
 
@@ -39,6 +40,7 @@ int tell_loader(const Home& home, const std::string& done) {
   const json parsed = answer ? json::parse(*answer, nullptr, false) : json();
   if (parsed.is_object() && parsed.contains("reloaded")) {
     std::cout << done << "; the loader takes it up\n";
+    WaitNotice(home).tell();  // workers of the version before
     return 0;
   }
   std::cout << done << '\n';

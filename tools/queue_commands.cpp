@@ -1,5 +1,6 @@
 // queue list, show, drop, move; pause and resume.
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -8,9 +9,11 @@
 
 #include "commands.hpp"
 #include "control_client.hpp"
+#include "libmfdata/clock.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "operated_home.hpp"
+#include "treatments.hpp"
 
 using nlohmann::json;
 
@@ -41,7 +44,7 @@ std::vector<std::string> steps_on_disk(const Spool& spool) {
   return steps;
 }
 
-const char* state_of(const WaitingFile& file) { return !file.name ? "arrival" : file.due_ms != 0 ? "retry" : "waiting"; }
+const char* state_of(const WaitingFile& file) { return file.in_hand ? "in hand" : !file.name ? "arrival" : file.due_ms != 0 ? "retry" : "waiting"; }
 
 json described(const Operated& at, const WaitingFile& file, bool with_tags) {
   json out = {{"step", slashed(file.step)}, {"name", file.basename()}, {"state", state_of(file)}, {"size", file.size}};
@@ -49,6 +52,7 @@ json described(const Operated& at, const WaitingFile& file, bool with_tags) {
   out["waits_s"] = std::max<std::int64_t>(0, ::time(nullptr) - file.since_s);
   out["path"] = at.spool.disk().absolute(file.path);
   out["original_name"] = file.name ? "" : file.basename();
+  if (file.watched) out["directory"] = file.path.substr(0, file.path.rfind('/'));
   if (!file.name) return out;
   out["uid"] = file.name->uid;
   out["crashes"] = file.name->crashes;
@@ -70,6 +74,23 @@ json described(const Operated& at, const WaitingFile& file, bool with_tags) {
 
 std::string dumped(const json& value) { return value.dump(2, ' ', false, json::error_handler_t::replace); }
 
+// What workers have in hand, and what stands in watched directories: shown, but not to be changed from outside.
+Result<std::vector<WaitingFile>> out_of_reach(const Operated& at, const std::string& only_step) {
+  std::vector<WaitingFile> all;
+  const auto add = [&](Result<std::vector<WaitingFile>> files) -> Result<void> {
+    if (!files) return files.error();
+    std::move(files->begin(), files->end(), std::back_inserter(all));
+    return {};
+  };
+  for (const std::string& step : only_step.empty() ? steps_on_disk(at.spool) : std::vector<std::string>{dotted(only_step)}) {
+    MFDATA_TRY(add(files_in_hand(at.spool, step)));
+  }
+  for (const Watched& watched : watched_directories(at)) {
+    if (only_step.empty() || watched.step == only_step) MFDATA_TRY(add(watched_files(at.spool, dotted(watched.step), watched.directory, watched.ignore)));
+  }
+  return all;
+}
+
 // Those that the options choose; an error for one that is not there.
 Result<std::vector<WaitingFile>> chosen(const Operated& at, const QueueOptions& options, bool changes) {
   std::vector<WaitingFile> all;
@@ -79,8 +100,18 @@ Result<std::vector<WaitingFile>> chosen(const Operated& at, const QueueOptions& 
     std::move(files->begin(), files->end(), std::back_inserter(all));
   }
   const auto is = [](const WaitingFile& file, const std::string& name) { return file.basename() == name || (file.name && file.name->uid == name); };
+  auto others = changes && options.names.empty() ? Result<std::vector<WaitingFile>>(std::vector<WaitingFile>()) : out_of_reach(at, options.step);
+  if (!others) return others.error();
+  if (!changes) std::move(others->begin(), others->end(), std::back_inserter(all));
   for (const std::string& name : options.names) {
     if (std::any_of(all.begin(), all.end(), [&](const WaitingFile& file) { return is(file, name); })) continue;
+    const auto other = changes ? std::find_if(others->begin(), others->end(), [&](const WaitingFile& file) { return is(file, name); }) : others->end();
+    if (other != others->end() && other->in_hand) {
+      return Error{Code::kRefused, 0, printable(name, 100) + " is in hand of a worker: try again when it is done, or end its treatment with mfdata kill " + options.step};
+    }
+    if (other != others->end()) {
+      return Error{Code::kRefused, 0, printable(name, 100) + " is not accepted yet: it stands in " + at.spool.disk().absolute(other->path) + ", where it can be moved or removed by hand"};
+    }
     return Error{Code::kNotFound, 0, "no file " + printable(name, 100) + " waits before " + options.step + ": see mfdata queue list " + options.step};
   }
   std::erase_if(all, [&](const WaitingFile& file) {
@@ -97,6 +128,7 @@ int for_each_chosen(const std::string& option, const QueueOptions& options, cons
   if (!options.all && options.names.empty() && !options.older_s) return misuse("say which files: NAMES or UIDs, --older, or --all");
   auto at = operate(option);
   if (!at) return fail(at.error().text);
+  if (auto believed = check_clock(*at, options.older_s.has_value()); !believed) return fail(believed.error().text);
   if (auto known = check_step(*at, options.step, false); !known) return fail(known.error().text);
   if (!options.target.empty()) {
     if (auto known = check_step(*at, options.target, true); !known) return fail(known.error().text);
@@ -184,6 +216,35 @@ int move_queue(const std::string& home, const QueueOptions& options) {
   return for_each_chosen(home, options, done.c_str(), [&](const Spool& spool, const WaitingFile& file, const Slot& slot) {
     return move_waiting(spool, file, dotted(options.target), slot);
   });
+}
+
+// The treatments that hang are told by status; here they end. What ended is told by the loader at once, the worker itself may
+// take its time: one that waits for a disk or a server that does not answer cannot even be killed.
+int kill_step(const std::string& option, const std::string& step, bool charge) {
+  auto home = find_home(option);
+  if (!home) return fail(home.error().text);
+  auto reply = ask_loader(*home, json{{"command", "kill"}, {"step", step}, {"charge", charge}}.dump(-1, ' ', false, json::error_handler_t::replace));
+  if (!reply) return fail(reply.error().text);
+  const json answer = json::parse(*reply, nullptr, false);
+  if (!answer.is_object()) return fail("the loader's answer is no JSON");
+  if (answer.contains("error")) return fail(answer["error"].get<std::string>());
+  const json ended = answer.value("ended", json::array());
+  if (ended.empty()) return fail(step + " has nothing in hand");
+  for (const json& one : ended) std::cout << step << ": ended the treatment of " << treatment_text(*home, step, one) << '\n';
+  std::cout << (charge ? "It counts as a crash: after [loader] max_crashes of them a file goes to trash, until then it is tried again.\n"
+                       : "The file goes back before its step and is tried again. To keep it out: mfdata pause " + step + ", then mfdata queue move or drop.\n");
+  const auto lives = [&](const json& one) {
+    const json treatments = treatments_in_hand(*home);
+    return std::any_of(treatments.begin(), treatments.end(), [&](const json& now) { return now.value("pid", 0) == one.value("pid", 0); });
+  };
+  const std::int64_t until = monotonic_ns() + 10'000'000'000;
+  for (const json& one : ended) {
+    while (lives(one)) {
+      if (monotonic_ns() > until) return fail("worker " + one.value("pid", json()).dump() + " does not end: the system keeps it, perhaps in a call to a disk or server that does not answer");
+      ::usleep(20'000);
+    }
+  }
+  return 0;
 }
 
 int pause_step(const std::string& home, const std::string& step) { return ask_to(home, "pause", step); }

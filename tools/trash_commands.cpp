@@ -101,6 +101,7 @@ int for_each_chosen(const std::string& home, const TrashOptions& options, const 
   if (!chooses_something(options)) return misuse("say which files: UIDs, --step, --reason, --name, --older, or --all");
   auto at = operate(home);
   if (!at) return fail(at.error().text);
+  if (auto believed = check_clock(*at, options.older_s.has_value()); !believed) return fail(believed.error().text);
   const auto turn = take_turn(*at);
   if (!turn) return fail(turn.error().text);
   auto entries = chosen(at->spool, options);

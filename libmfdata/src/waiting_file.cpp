@@ -1,6 +1,9 @@
 #include "libmfdata/waiting_file.hpp"
 
+#include <fnmatch.h>
+
 #include <algorithm>
+#include <charconv>
 
 #include "libmfdata/claim.hpp"
 #include "libmfdata/ending.hpp"
@@ -80,6 +83,57 @@ Result<std::vector<WaitingFile>> waiting_files(const Spool& spool, const std::st
     file.due_ms = waiting->due_ms;
     return true;
   }));
+  return all;
+}
+
+Result<std::vector<WaitingFile>> files_in_hand(const Spool& spool, const std::string& step) {
+  std::vector<WaitingFile> all;
+  auto numbers = spool.disk().list("tmp/" + step);
+  if (!numbers) return numbers.error();
+  for (const std::string& text : *numbers) {
+    Slot slot{step, 0};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), slot.number);
+    if (error != std::errc() || end != text.data() + text.size()) continue;
+    for (const std::string& directory : {slot.in(), slot.txn() + "/in"}) {
+      auto names = spool.disk().list(directory);
+      if (!names) return names.error();
+      for (const std::string& entry : *names) {
+        auto file = look_at(spool, step, directory + '/' + entry);
+        if (!file) continue;
+        file->name = SpoolName::parse(entry);
+        file->in_hand = true;
+        all.push_back(std::move(*file));
+      }
+    }
+  }
+  return all;
+}
+
+bool is_ignored(const std::vector<std::string>& patterns, const std::string& name) {
+  if (name.starts_with(layout::kHidden)) return true;  // ours, whatever the operator ignores
+  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+    if (pattern.size() > 1 && pattern[0] == '*' && pattern.find_first_of("*?[\\", 1) == std::string::npos) {
+      return std::string_view(name).ends_with(std::string_view(pattern).substr(1));
+    }
+    return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  });
+}
+
+Result<std::vector<WaitingFile>> watched_files(const Spool& spool, const std::string& step, const std::string& directory,
+                                               const std::vector<std::string>& ignore) {
+  std::vector<WaitingFile> all;
+  auto names = spool.disk().list(directory);
+  if (!names) return names.error();
+  std::sort(names->begin(), names->end());
+  for (const std::string& entry : *names) {
+    if (is_ignored(ignore, entry)) continue;
+    const std::string path = directory + '/' + entry;
+    auto status = spool.disk().status(path);
+    if (!status || S_ISDIR(status->st_mode)) continue;
+    WaitingFile file{step, std::nullopt, path, 0, static_cast<std::uint64_t>(status->st_size), status->st_ctim.tv_sec};
+    file.watched = true;
+    all.push_back(std::move(file));
+  }
   return all;
 }
 

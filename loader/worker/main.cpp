@@ -12,15 +12,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
+#include <mfdata/wall_clock.hpp>
 #include <string>
 
 #include "libmfdata/clock.hpp"
+#include "libmfdata/clock_file.hpp"
 #include "libmfdata/collection.hpp"
 #include "libmfdata/foreign_arrival.hpp"
 #include "libmfdata/open_writers.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/recovery.hpp"
 #include "libmfdata/transaction.hpp"
+#include "libmfdata/trash_count.hpp"
 #include "wire/worker_settings.hpp"
 #include "worker/call_faults.hpp"
 #include "worker/describe.hpp"
@@ -168,17 +171,34 @@ Result<void> roll_stray(const Spool& spool, const wire::WorkerSettings& settings
   return first;
 }
 
-// Says on its output what it did.
+// Of each step, as a gauge.
+void tell_trash(const std::map<std::string, std::size_t>& of_steps, Channel& channel) {
+  std::vector<wire::MetricDelta> deltas;
+  std::uint64_t all = 0;
+  for (const auto& [step, files] : of_steps) {
+    all += files;
+    deltas.push_back({MFDATA_GAUGE, "trash_files", "", {{"step", step}}, {}, static_cast<double>(files)});
+  }
+  channel.send_metrics(std::move(deltas));
+  channel.send(wire::TrashCount{all});
+}
+
+// Says on its output what it did. Nothing is old while wall time cannot be believed; the loader says so.
 Result<void> collect_old(const Spool& spool, const PluginHost& host, Channel& channel) {
   constexpr std::int64_t kBudgetNs = 2'000'000'000;  // for trash, and for the rest: the loader has other chores, and people wait for the lock
   const wire::WorkerSettings& settings = host.settings();
-  const auto lock = lock_file(Home{settings.home}.trash_lock(), true, false);
+  const Home home{settings.home};
+  const auto lock = lock_file(home.trash_lock(), true, false);
   if (!lock) return lock.is(Code::kBusy) ? Result<void>() : lock.error();  // somebody is at the trash: the next time
+  const auto now = sdk::ClockReading::now();
+  const bool believed = sdk::WallClock::look_s(clock_file(home), now) == 0;
   std::int64_t until = monotonic_ns() + kBudgetNs;
-  const Collected collected = collect(
-      spool, settings.lifetimes, settings.live_slots, real_ms() / 1000, [&] { return !host.cancelled() && monotonic_ns() < until; },
-      [&] { until = monotonic_ns() + kBudgetNs; });
-  if (collected.in_trash) channel.send(wire::TrashCount{*collected.in_trash});
+  const auto go_on = [&] { return !host.cancelled() && monotonic_ns() < until; };
+  const Collected collected =
+      collect(spool, believed ? settings.lifetimes : Lifetimes{}, settings.live_slots, now.wall_s, go_on, [&] { until = monotonic_ns() + kBudgetNs; });
+  if (collected.in_trash) {
+    if (const auto counts = count_trash(spool, go_on)) tell_trash(*counts, channel);
+  }
   const auto say = [](std::size_t number, const char* what) {
     if (number > 0) std::fprintf(stderr, "<6>%zu %s\n", number, what);
   };

@@ -21,7 +21,8 @@ class Archive : public sdk::Step {
   explicit Archive(const sdk::Context& context)
       : Step(context),
         destination_(context, "%Y%m%d/{ORIGINAL_UID}"),
-        old_files_(destination_.directory(), context.identity().plugin + '.' + context.identity().step, context.text("keep_tags_suffix", ".tags"), lifetime_of(context)) {
+        old_files_(destination_.directory(), context.identity().plugin + '.' + context.identity().step, context.text("keep_tags_suffix", ".tags"), lifetime_of(context),
+                   context.text("clock_file", "")) {
     if (!destination_.absolute()) {
       throw sdk::Error(MFDATA_E_ARG, "dest_dir is an absolute directory, not \"" + destination_.directory() + '"');
     }
@@ -35,8 +36,8 @@ class Archive : public sdk::Step {
 
   void tick() override {
     std::string problem;
-    const std::size_t removed = old_files_.sweep(::time(nullptr), std::chrono::milliseconds(100), problem);
-    if (!problem.empty() && problem != last_problem_) component().warning("old files cannot be looked for in " + problem);
+    const std::size_t removed = old_files_.sweep(sdk::ClockReading::now(), std::chrono::milliseconds(100), problem);
+    if (!problem.empty() && problem != last_problem_) component().warning(problem);
     last_problem_ = problem.empty() ? last_problem_ : problem;
     if (removed > 0) component().info(removed == 1 ? "1 file was older than its lifetime and is removed"
                                                     : std::to_string(removed) + " files were older than their lifetime and are removed");

@@ -83,16 +83,24 @@ bool OldFiles::remove_if_old(const fs::path& path, std::time_t now) const {
 }
 
 // False: another worker is on its way, or the directory is not there.
-bool OldFiles::begin(std::string& problem) {
+bool OldFiles::begin(const mfdata::sdk::ClockReading& now, std::string& problem) {
   lock_ = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   std::error_code error;
   if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) {
     at_ = fs::recursive_directory_iterator(directory_, fs::directory_options::skip_permission_denied, error);
-    if (error) problem = directory_ + ": " + error.message();
-    if (!error) return true;
+    if (error) problem = "old files cannot be looked for in " + directory_ + ": " + error.message();
+    clock_ = mfdata::sdk::WallClock(clock_file_);  // as the worker left it that was here last
+    if (!error && !has_to_wait(now, problem)) return true;
   }
   end();
   return false;
+}
+
+bool OldFiles::has_to_wait(const mfdata::sdk::ClockReading& now, std::string& problem) {
+  if (clock_.wait_s(now) == 0) return false;
+  problem = "the clock went forward by " + std::to_string(clock_.ahead_s() / 3600) +
+            " hours more than time has passed: nothing that is old is removed for an hour. Set the clock right if it is wrong";
+  return true;
 }
 
 void OldFiles::end() {
@@ -102,9 +110,13 @@ void OldFiles::end() {
   next_ = Clock::now() + std::chrono::minutes(1);
 }
 
-std::size_t OldFiles::sweep(std::time_t now, std::chrono::milliseconds budget, std::string& problem) {
+std::size_t OldFiles::sweep(const mfdata::sdk::ClockReading& now, std::chrono::milliseconds budget, std::string& problem) {
   const Clock::time_point began = Clock::now();
-  if (lifetime_s_ < 0 || (lock_ < 0 && (began < next_ || !begin(problem)))) return 0;
+  if (lifetime_s_ < 0 || (lock_ < 0 && (began < next_ || !begin(now, problem)))) return 0;
+  if (has_to_wait(now, problem)) {  // it was set meanwhile
+    end();
+    return 0;
+  }
   std::size_t removed = 0;
   std::error_code error;
   while (!error && at_ != fs::recursive_directory_iterator() && Clock::now() - began < budget) {
@@ -112,9 +124,9 @@ std::size_t OldFiles::sweep(std::time_t now, std::chrono::milliseconds budget, s
     std::error_code ignored;
     if (at_->is_directory(ignored) && fs::exists(path / "tmp/commit", ignored)) at_.disable_recursion_pending();  // a spool
     at_.increment(error);  // before it goes
-    removed += remove_if_old(path, now);
+    removed += remove_if_old(path, now.wall_s);
   }
-  if (error) problem = directory_ + ": " + error.message() + ": what stands behind it is looked at later";
+  if (error) problem = "old files cannot be looked for in " + directory_ + ": " + error.message() + ": what stands behind it is looked at later";
   if (error || at_ == fs::recursive_directory_iterator()) end();
   return removed;
 }

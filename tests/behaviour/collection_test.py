@@ -143,6 +143,59 @@ class Collection(Case):
         wait_for(lambda: not (home.archive / "m").exists(), "the directory with the old file to go")
         self.assertNotIn("cannot be looked for", home.step_log("archive/main"))
 
+    def clock_was_set_forward(self, file, days=8, waited_s=0):
+        """As if what a clock file remembers of this machine were of before the clock was set forward by some days; `waited_s`: so long ago."""
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        until = int(boot) + 3600 - waited_s if waited_s else 0
+        boot_id = content("/proc/sys/kernel/random/boot_id").decode().strip()
+        file.write_text(f"{int(time.time()) - days * 86400} {int(boot)} {until} {boot_id}\n")
+
+    def test_clock_that_is_set_forward_by_days_empties_no_trash_for_an_hour_and_is_said(self):
+        settings = ENTRY.format("switch/main") + 'trash_max_lifetime = "1s"\n[metrics]\nlisten = "127.0.0.1:0"\n'
+        home = self.home("switch", settings=settings, overrides={"switch": REFUSES}).start()
+        directory = home.data / "trash/switch.main"
+        self.again(home)
+        self.assertTrue((home.root / "run/clock").exists())
+        home.stop()
+        home.configure(settings.replace('"1s"', "0"))
+        home.start()
+        home.drop("old", b"x")
+        home.wait_trash("switch/main")
+        home.configure(settings)
+        self.wait_for_age(directory, 2.1)
+        home.stop()
+        self.clock_was_set_forward(home.root / "run/clock")
+        home.start()
+        wait_for(lambda: home.metric("mfdata_trash_files") == 1, "a collection that counts the trash")
+        self.assertEqual(len(home.trash("switch/main")), 1)
+        self.assertRegex(home.log(), r"the clock went forward by 691\d{3} s more than time has passed: nothing is removed by its age for 60 minutes")
+        self.assertTrue(3000 < home.status()["collection_waits_s"] <= 3600)
+        self.assertIn("collection: nothing is removed by its age for", home.run(MFDATA, "status").stdout)
+        refused = home.run(MFDATA, "trash", "purge", "--older", "1s", check=False)
+        self.assertEqual((refused.returncode, len(home.trash("switch/main"))), (1, 1))
+        self.assertIn("nothing is chosen by --older: the clock went forward", refused.stderr)
+        home.stop()
+        self.clock_was_set_forward(home.root / "run/clock", waited_s=3601)
+        home.start()
+        wait_for(lambda: not home.trash("switch/main"), "the trash to be emptied once the clock is believed")
+
+    def test_clock_that_is_set_forward_by_days_empties_no_archive_for_an_hour_and_is_said(self):
+        home = self.home("archive", settings=ENTRY.format("archive/main"),
+                         overrides={"archive": '[custom]\nlifetime = "1s"\ndest_basename = "m/{ORIGINAL_BASENAME}"\n'})
+        self.clock_was_set_forward(home.root / "run/archive.clock")
+        home.start()
+        home.drop("a", b"x")
+        wait_for(lambda: (home.archive / "m/a.tags").exists(), "the file and its tags")
+        self.wait_for_age(home.archive / "m", 2.1)
+        home.wait_log("archive/main", "nothing that is old is removed for an hour")
+        self.again(home)
+        home.wait_log("archive/main", "nothing that is old is removed for an hour", 2)
+        self.assertTrue((home.archive / "m/a").exists())
+        home.stop()
+        self.clock_was_set_forward(home.root / "run/archive.clock", waited_s=3601)
+        home.start()
+        wait_for(lambda: not (home.archive / "m").exists(), "the old file to go once the clock is believed")
+
     def test_wrong_lifetime_of_the_archive_is_said(self):
         home = self.home("archive", settings=ENTRY.format("archive/main"), overrides={"archive": '[custom]\nlifetime = "soon"\n'}).start()
         wait_for(lambda: 'lifetime is a number of days' in home.status()["steps"][0]["failure"], "the reason")

@@ -26,7 +26,7 @@ done
 for standard in c++17 c++20; do
   for compiler in g++ clang++; do try harness.hpp "$compiler" -x c++ "-std=$standard"; done
 done
-for header in plugin.hpp bytes_pattern.hpp python_regex.hpp python_regex_classes.hpp command.hpp content.hpp coprocess.hpp naming.hpp routing.hpp uncompress.hpp; do
+for header in plugin.hpp bytes_pattern.hpp python_regex.hpp python_regex_classes.hpp command.hpp content.hpp coprocess.hpp naming.hpp routing.hpp uncompress.hpp wall_clock.hpp; do
   for compiler in g++ clang++; do try "$header" "$compiler" -x c++ -std=c++20; done
 done
 echo "$passed passed, $failed failed"

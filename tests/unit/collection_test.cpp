@@ -6,6 +6,7 @@
 #include "libmfdata/ending.hpp"
 #include "libmfdata/home.hpp"
 #include "libmfdata/settings.hpp"
+#include "libmfdata/trash_count.hpp"
 #include "libmfdata/trashed_file.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "place.hpp"
@@ -107,4 +108,43 @@ TEST_CASE("scratch_without_a_lifetime_stays") {
   p.write(p.slot.scratch() + "/left", "by a command");
   CHECK(p.collected({1, 0, 1}, kTenYears).swept == 0);
   CHECK(p.list(p.slot.scratch()) == Names{"left"});
+}
+
+TEST_CASE("trash_is_counted_for_each_step") {
+  Spooled p;
+  p.in_trash();
+  p.in_trash();
+  boost::filesystem::create_directories(p.root / "trash/b.main");
+  CHECK(*count_trash(*p.spool, [] { return true; }) == std::map<std::string, std::size_t>{{"a.main", 2}, {"b.main", 0}});
+  CHECK(count_trash(*p.spool, [] { return false; }).is(Code::kBusy));
+}
+
+TEST_CASE("files_in_hand_are_listed_with_those_of_an_uncommitted_transaction") {
+  Spooled p;
+  p.write("incoming/one", "content");
+  const Job job = p.accepted("one");
+  boost::filesystem::create_directories(p.root / p.slot.txn() / "in");
+  const std::string other = fresh_uid() + ".2";
+  p.write(p.slot.txn() + "/in/" + other, "x");
+  auto files = files_in_hand(*p.spool, "a.main");
+  REQUIRE(files);
+  REQUIRE(files->size() == 2);
+  CHECK((*files)[0].name->spell() == job.name.spell());
+  CHECK((*files)[1].basename() == other);
+  CHECK((*files)[1].in_hand);
+  CHECK(files_in_hand(*p.spool, "nobody.main")->empty());
+}
+
+TEST_CASE("arrivals_are_what_stands_in_a_watched_directory_under_no_ignored_name") {
+  Spooled p;
+  for (const char* name : {"b", "a", ".hidden", "c.tmp", ".mfdata-x"}) p.write(std::string("incoming/") + name, "x");
+  boost::filesystem::create_directories(p.root / "incoming/folder");
+  auto files = watched_files(*p.spool, "a.main", "incoming", {".*", "*.tmp"});
+  REQUIRE(files);
+  REQUIRE(files->size() == 2);
+  CHECK((*files)[0].basename() == "a");
+  CHECK((*files)[1].basename() == "b");
+  CHECK((*files)[1].watched);
+  CHECK(is_ignored({}, ".mfdata-x"));
+  CHECK_FALSE(is_ignored({"*.tmp"}, "c.tmp.x"));
 }

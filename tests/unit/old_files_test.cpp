@@ -33,7 +33,7 @@ struct Archived : Place {
   std::size_t removed(double lifetime, std::time_t later) {
     OldFiles files((root / "out").string(), "archive.main", ".tags", lifetime);
     std::string problem;
-    const std::size_t count = files.sweep(now + later, std::chrono::minutes(1), problem);
+    const std::size_t count = files.sweep({now + later, 1000, "boot"}, std::chrono::minutes(1), problem);
     CHECK(problem.empty());
     return count;
   }
@@ -108,4 +108,34 @@ TEST_CASE("one_worker_at_a_time_looks_for_old_files") {
     CHECK(a.removed(1, kDay) == 0);
   }
   CHECK(a.removed(1, kDay) == 1);
+}
+
+TEST_CASE("an_archive_removes_nothing_for_an_hour_when_the_clock_goes_forward_by_eight_days") {
+  Archived a;
+  const std::string remembered = (a.root / "clock").string();
+  const auto sweep = [&](std::time_t wall, std::int64_t boot) {  // of a worker that has just started
+    OldFiles files((a.root / "out").string(), "archive.main", ".tags", 5 * kDay, remembered);
+    std::string problem;
+    const std::size_t removed = files.sweep({a.now + wall, boot, "boot"}, std::chrono::minutes(1), problem);
+    CHECK(problem.empty() == (wall < kDay || removed == 1));
+    return removed;
+  };
+  CHECK(sweep(0, 1000) == 0);
+  CHECK(sweep(8 * kDay + 60, 1060) == 0);
+  CHECK(sweep(8 * kDay + 3600, 4600) == 0);
+  CHECK(sweep(120, 4700) == 0);  // set right
+  CHECK(sweep(8 * kDay, 4800) == 0);
+  CHECK(a.list("out").size() == 1);
+  CHECK(sweep(8 * kDay + 3600, 8400) == 1);  // it has said so for an hour
+}
+
+TEST_CASE("an_archive_stops_in_the_middle_of_its_way_when_the_clock_goes_forward") {
+  Archived a;
+  OldFiles files((a.root / "out").string(), "archive.main", ".tags", 5 * kDay);
+  std::string problem;
+  CHECK(files.sweep({a.now, 1000, "boot"}, std::chrono::milliseconds(0), problem) == 0);  // begun, not ended
+  CHECK(problem.empty());
+  CHECK(files.sweep({a.now + 8 * kDay, 1001, "boot"}, std::chrono::minutes(1), problem) == 0);
+  CHECK(problem.find("the clock went forward by 191 hours more than time has passed") != std::string::npos);
+  CHECK(a.list("out").size() == 1);
 }

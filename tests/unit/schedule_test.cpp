@@ -436,3 +436,33 @@ TEST_CASE("a_step_that_is_held_gets_nothing_until_it_is_released") {
   b.schedule.hold(0, false);
   CHECK(b.hand_out() == Names{"x", "y"});
 }
+
+TEST_CASE("what_a_dead_worker_took_away_from_its_name_is_not_queued_again") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 10);
+  for (const char* name : {"taken", "left", "taken too"}) b.offer(name, Lane::kArrival);
+  CHECK(b.hand_out().size() == 3);
+  b.schedule.worker_gone(1, [](const Schedule::Finished& name) { return name.name == "left"; });
+  CHECK(b.schedule.queued(0) == 1);
+  CHECK(b.schedule.in_flight(0) == 0);
+  b.schedule.worker_ready(2, 0, 0);
+  CHECK(b.hand_out(2) == Names{"left"});
+}
+
+TEST_CASE("what_a_worker_has_begun_is_known_by_its_name_and_a_batch_by_its_number") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  for (const char* name : {"a", "b", "c"}) b.offer(name);
+  CHECK(b.hand_out() == Names{"a", "b", "c"});
+  std::size_t files = 0;
+  CHECK(b.schedule.begun(1, b.ids["b"], files)->name == "b");
+  CHECK(files == 1);
+  b.finish("b");
+  CHECK_FALSE(b.schedule.begun(1, b.ids["b"], files));
+  CHECK_FALSE(b.schedule.begun(7, 1, files));
+  b.schedule.worker_ready(2, 1, 10);
+  for (const char* name : {"d", "e", "f"}) b.offer(name, Lane::kHop, 1);
+  CHECK(b.hand_out(2).size() == 3);
+  CHECK(b.schedule.begun(2, b.ids["e"], files)->name == "e");
+  CHECK(files == 2);
+}

@@ -28,6 +28,8 @@ struct WaitingFile {
   std::int64_t due_ms = 0;        // of another attempt; 0: it waits for its turn
   std::uint64_t size = 0;
   std::int64_t since_s = 0;       // when it came there: its status change time, seconds since 1970
+  bool in_hand = false;           // it stands in the slot of a worker
+  bool watched = false;           // it stands in a watched directory
 
   std::string basename() const { return path.substr(path.rfind('/') + 1); }
 };
@@ -35,6 +37,14 @@ struct WaitingFile {
 // Those that wait for their turn first, by name (the oldest arrivals in front), then those that wait for another attempt.
 // What vanishes meanwhile is left out.
 Result<std::vector<WaitingFile>> waiting_files(const Spool& spool, const std::string& step);
+
+// Those in the slots of its workers, batches and common commits too, also of workers that are dead.
+Result<std::vector<WaitingFile>> files_in_hand(const Spool& spool, const std::string& step);
+// What stands in a watched directory and is no ignored name: nobody has accepted it yet.
+Result<std::vector<WaitingFile>> watched_files(const Spool& spool, const std::string& step, const std::string& directory,
+                                               const std::vector<std::string>& ignore);
+// By the patterns of [data] ignore, or a name of ours.
+bool is_ignored(const std::vector<std::string>& patterns, const std::string& name);
 
 // Its context. kGone: it has none (yet), or is gone itself.
 Result<Context> context_of(const Spool& spool, const WaitingFile& file);
