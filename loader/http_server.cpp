@@ -52,14 +52,19 @@ Result<FileDescriptor> listening_socket(const std::string& address) {
   addrinfo* found = nullptr;
   const int failed = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
   if (failed != 0) return Error{Code::kBadConfig, 0, std::string(::gai_strerror(failed)) + ", it is written as 127.0.0.1:9464"};
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> place(found, ::freeaddrinfo);
-  FileDescriptor socket(::socket(place->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const int on = 1;
-  if (socket) ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (!socket || ::bind(socket.get(), place->ai_addr, place->ai_addrlen) != 0 || ::listen(socket.get(), SOMAXCONN) != 0) {
-    return system_error(errno, "it cannot be listened on");
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> places(found, ::freeaddrinfo);
+  int errnum = EADDRNOTAVAIL;
+  for (const int family : {AF_INET, AF_INET6}) {  // a name of both is scraped by the first
+    for (const addrinfo* place = places.get(); place; place = place->ai_next) {
+      if (place->ai_family != family) continue;
+      FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      const int on = 1;
+      if (socket) ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      if (socket && ::bind(socket.get(), place->ai_addr, place->ai_addrlen) == 0 && ::listen(socket.get(), SOMAXCONN) == 0) return socket;
+      errnum = errno;
+    }
   }
-  return socket;
+  return system_error(errnum, "it cannot be listened on");
 }
 
 int port_of(int socket) {
@@ -151,10 +156,9 @@ void HttpServer::serve(Client& client) {
   if (!client.answered) ::shutdown(client.socket.get(), SHUT_WR);
   client.answered = true;
   std::array<char, 4096> rest;
-  ssize_t got = 0;
-  while ((got = ::recv(client.socket.get(), rest.data(), rest.size(), MSG_DONTWAIT)) > 0) {
-  }
-  client.finished = got == 0 || errno != EAGAIN;
+  ssize_t got = 1;
+  for (int round = 0; round < 16 && got > 0; ++round) got = ::recv(client.socket.get(), rest.data(), rest.size(), MSG_DONTWAIT);
+  client.finished = got == 0 || (got < 0 && errno != EAGAIN);
 }
 
 void HttpServer::read_request(Client& client) {

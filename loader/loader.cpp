@@ -66,7 +66,7 @@ bool Loader::offer(std::size_t index, std::string name, Found found) {
   const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
   // An event may be of another file under the name of one that was refused.
   if (found == Found::kChanged && !refusals_.heeds_attributes(source.path + '/' + name)) return true;
-  const bool told = found != Found::kListed && source.kind == SourceKind::kWatched;
+  const bool told = (found == Found::kEvent || found == Found::kQuiet) && source.kind == SourceKind::kWatched;
   if (found != Found::kEvent && source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) {
     watcher_->keep(index, name);
     return true;

@@ -127,6 +127,7 @@ class Loader {
   void check_pressure();
   void check_foreign();
   void keep_foreign(const wire::Done& done);
+  void keep_unanswered();
   std::vector<std::uint32_t> quiet_arrivals() const;
   void reap_children();
   bool kill_strangers();  // true: there were some
@@ -180,6 +181,7 @@ class Loader {
   bool chore_failed_ = false;
   std::vector<std::pair<std::string, std::string>> chore_files_;  // directory and name, by the id of their result
   std::vector<ForeignArrival> chore_arrivals_;                    // the same
+  std::vector<bool> chore_answered_;                              // the same
   bool strays_due_ = false;
   std::vector<std::string> rolled_;  // commits that the chore rolls forward
   std::string last_rolled_;

@@ -69,6 +69,7 @@ void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::str
   settings.lifetimes = settings_->general.lifetimes;
   settings.arrival_directories = std::move(directories);
   settings.arrival_names = std::move(names);
+  settings.age_is_believed = collection_waits_s_ == 0;
   settings.foreign_quiet_s = settings_->general.defaults.foreign_quiet_s;
   if (task == wire::Task::kAcceptForeign) settings.arrival_quiet = quiet_arrivals();
   for (std::size_t live = 0; live < steps_.size(); ++live) {
@@ -79,7 +80,11 @@ void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::str
   owner.message = [this](const wire::Message& message) { take_from_chore(message); };
   owner.output = [this](const std::string& lines) { log_.write_output(chore_step_ == kNoStep ? "" : steps_[chore_step_].settings->dotted(), lines); };
   auto started = Chore::start(loop_, worker_program_, settings, std::move(owner));
-  if (!started) return log_.write(Level::kWarning, started.error().text);
+  if (!started) {
+    log_.write(Level::kWarning, started.error().text);
+    keep_unanswered();
+    return;
+  }
   chore_ = std::move(*started);
   chore_step_ = step;
   chore_failed_ = false;
@@ -168,6 +173,7 @@ void Loader::check_foreign() {
   std::size_t step = 0;
   chore_files_.clear();
   chore_arrivals_.clear();
+  chore_answered_.clear();
   for (auto at = foreign_.begin(); at != foreign_.end() && names.size() < kAtOnce;) {
     const auto& [directory, name] = at->first;
     if (last != directory) quiet_s = foreign_quiet(directory);
@@ -183,6 +189,7 @@ void Loader::check_foreign() {
       names.push_back(name);
       chore_files_.emplace_back(directory, name);
       chore_arrivals_.push_back(at->second);
+      chore_answered_.push_back(false);
     }
     at = foreign_.erase(at);
   }
@@ -199,6 +206,16 @@ void Loader::keep_foreign(const wire::Done& done) {
   accepts_left_ = true;  // it may have been taken before it was noticed
 }
 
+// Names that a process which died, or never began, said nothing of: they are tried again.
+void Loader::keep_unanswered() {
+  for (std::size_t i = 0; i < chore_files_.size(); ++i) {
+    if (!chore_answered_[i]) foreign_.try_emplace(chore_files_[i], chore_arrivals_[i]);
+  }
+  chore_files_.clear();
+  chore_arrivals_.clear();
+  chore_answered_.clear();
+}
+
 void Loader::take_from_chore(const wire::Message& message) {
   if (const auto* metrics = std::get_if<wire::Metrics>(&message)) {
     for (const wire::MetricDelta& delta : metrics->deltas) {
@@ -210,6 +227,7 @@ void Loader::take_from_chore(const wire::Message& message) {
   if (!results || chore_step_ == kNoStep) return;
   for (const wire::Done& done : results->done) {
     if (done.id >= chore_files_.size()) continue;
+    chore_answered_[done.id] = true;
     const auto& [directory, name] = chore_files_[done.id];
     const auto& sources = steps_[chore_step_].sources;
     const auto source = static_cast<std::uint16_t>(std::find(sources.begin(), sources.end(), directory) - sources.begin());
@@ -252,6 +270,7 @@ void Loader::finish_chore(int exit_status) {
     recount_after_ns_ = std::min(kRecountShare * (now - collection_began_ns_), kCollectionInterval);
     if (!trash_counted_) next_collection_ns_ = std::min(next_collection_ns_, now + std::max(recount_after_ns_, kMinRecount));
   }
+  if (task == wire::Task::kAcceptForeign) keep_unanswered();
   if (task == wire::Task::kAcceptForeign) judge_accepts(chore_failed_ || exit_status != 0);
   next_chore();
 }

@@ -156,8 +156,13 @@ void Schedule::worker_gone(WorkerId id, const std::function<bool(const Finished&
   Step& step = steps_[worker->second.step];
   auto& flights = worker->second.flights;
   for (auto flight = flights.rbegin(); flight != flights.rend(); ++flight) {
-    step.in_flight.erase(key(flight->queued));
-    if (!stands_there || stands_there(flight->queued)) queue_again(step, std::move(flight->queued), true);
+    const std::string name = key(flight->queued);
+    step.in_flight.erase(name);
+    if (!stands_there || stands_there(flight->queued)) {
+      queue_again(step, std::move(flight->queued), true);
+    } else {
+      step.troubles.erase(name);  // it comes back under another one
+    }
   }
   step.probing = false;
   workers_.erase(worker);
@@ -237,8 +242,16 @@ std::optional<Schedule::Finished> Schedule::finished(WorkerId id, const wire::Do
 // this one alone may be what cannot be processed; what fails again after others have passed is held back alone.
 void Schedule::hold_back(std::size_t index, Queued queued, const wire::Done& done, Nanoseconds now) {
   Step& step = steps_[index];
-  if (!done.waits_as.empty() && done.waits_as != queued.name) {  // an arrival that has become ours: its old name is free
+  if (step.retired || step.left.contains(queued.source)) {
     step.in_flight.erase(key(queued));
+    step.troubles.erase(key(queued));
+    return;
+  }
+  if (!done.waits_as.empty() && done.waits_as != queued.name) {  // an arrival that has become ours: its old name is free
+    const auto flight = step.in_flight.find(key(queued));
+    const bool came_again = flight != step.in_flight.end() && flight->second;  // another file under that name
+    if (flight != step.in_flight.end()) step.in_flight.erase(flight);
+    if (came_again) queue_again(step, queued, false);
     queued = {Lane::kHop, wire::kStepSource, done.waits_as, queued.alone};
     std::erase_if(step.hops, [&](const Queued& told) { return told.source == queued.source && told.name == queued.name; });
     step.in_flight.emplace(key(queued), false);
@@ -248,6 +261,7 @@ void Schedule::hold_back(std::size_t index, Queued queued, const wire::Done& don
   Step::Trouble& trouble = entry->second;
   const bool alone = !fresh && step.passed > trouble.passed;
   if (fresh) trouble.since = now;
+  if (fresh) trouble.passed_at_first = step.passed;
   trouble.file = queued;
   trouble.reason = done.reason;
   trouble.no_space = done.outcome == Outcome::kNoSpace;
@@ -334,7 +348,9 @@ void Schedule::give(Step& step, Worker& worker, Dispatch& dispatch, std::size_t 
     if (const auto trouble = step.troubles.find(entry->first); trouble != step.troubles.end() && trouble->second.attempts > 1) {
       const Nanoseconds waited = now - trouble->second.since;
       job.alone = true;  // what alone does not fit holds up no batch and no commit
-      job.last_chance = trouble->second.no_space && no_space_max_wait_ > 0 && waited >= no_space_max_wait_;
+      // A disk that is full for everybody is no file's own trouble; where only this one waits nobody else can tell.
+      const bool others_pass = step.passed > trouble->second.passed_at_first || step.troubles.size() == 1;
+      job.last_chance = trouble->second.no_space && others_pass && no_space_max_wait_ > 0 && waited >= no_space_max_wait_;
     }
     dispatch.jobs.push_back(std::move(job));
     worker.flights.push_back({id, std::move(*queued_name)});
@@ -374,7 +390,11 @@ std::vector<Schedule::Dispatch> Schedule::decide(Nanoseconds now) {
     if (worker.flights.size() >= room) continue;
     Dispatch dispatch{id, {}};
     give(step, worker, dispatch, std::min(room - worker.flights.size(), std::max<std::size_t>(share, 1)), now);
-    if (!dispatch.jobs.empty()) dispatches.push_back(std::move(dispatch));
+    if (dispatch.jobs.empty()) {  // all that was there is in flight already
+      step.probing = false;
+      continue;
+    }
+    dispatches.push_back(std::move(dispatch));
   }
   return dispatches;
 }

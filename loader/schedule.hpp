@@ -154,7 +154,7 @@ class Schedule {
     std::uint64_t passed = 0;                // files that were not held back
     struct Trouble : HeldBack {
       Nanoseconds backoff = 0;
-      std::uint64_t passed = 0;  // by others, when it was last tried
+      std::uint64_t passed_at_first = 0, passed = 0;  // by others, when it was first and last tried
     };
     std::unordered_map<std::string, Trouble> troubles;  // by key; bounded
     std::set<std::uint16_t> left;            // sources

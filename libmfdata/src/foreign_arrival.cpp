@@ -5,10 +5,14 @@
 
 #include "libmfdata/clock.hpp"
 #include "libmfdata/open_writers.hpp"
+#include "libmfdata/delivery.hpp"
 #include "libmfdata/transaction.hpp"
 
 namespace mfdata {
 namespace {
+
+constexpr const char* kSeenWritten = "written";  // a directory: its content changed while it was copied
+constexpr double kGrownQuiet_s = 60;
 
 struct Origin {
   std::string directory;  // where the source stands
@@ -119,9 +123,9 @@ Result<void> copy_and_commit(const Spool& spool, const std::string& uid, const s
     return Error{Code::kNoSpace, ENOSPC, "no space left for a copy of " + std::to_string(st->st_size) + " bytes of " + source};
   }
   const auto size = static_cast<std::uint64_t>(st->st_size);
-  if (size > origin.context.size) {
+  if (size > origin.context.size || disk.exists(base + "/" + kSeenWritten)) {
     if (!at_rest(from->get(), *st, source.substr(source.rfind('/') + 1), quiet_s)) return busy;
-    MFDATA_TRY(note_growth(spool, base, size, origin));
+    if (size > origin.context.size) MFDATA_TRY(note_growth(spool, base, size, origin));
   }
   const bool emptied = size != origin.context.size;
   const std::string target = base + "/out/" + (emptied ? "trash%2F" + step : origin.context.to), staged = target + '/';
@@ -131,10 +135,14 @@ Result<void> copy_and_commit(const Spool& spool, const std::string& uid, const s
   MFDATA_TRY(stage_copy(spool, base, from->get(), staged, origin));  // 5
   auto now = status_of(from->get(), source);
   if (!now) return now.error();
-  if (changed(*st, *now)) return busy;
+  if (changed(*st, *now)) {
+    (void)disk.ensure_directory(base + "/" + kSeenWritten);
+    return busy;
+  }
   const std::string id = step + ".accept." + uid;
   MFDATA_TRY(disk.rename(base, layout::commit(id)));  // 6: COMMIT
-  return roll_forward(spool, id);
+  auto rolled = roll_forward(spool, id);
+  return rolled.is(Code::kBusy) ? Result<void>() : rolled;  // its sender goes on: what comes of that waits beside the commit
 }
 
 // What is half copied takes no room until the next attempt.
@@ -273,8 +281,14 @@ Result<void> remove_foreign_source(const Spool& spool, const std::string& commit
   if (!status) return status.is(Code::kGone) ? Result<void>() : status.error();
   if (hidden && spool.forces_inodes()) MFDATA_TRY(disk.sync(layout::kCommit));  // the commit first
   if (status = disk.status(source); !status) return status.error();
-  if (static_cast<std::uint64_t>(status->st_size) > origin->context.size) return give_back(spool, source, *origin);
-  return disk.unlink(source);
+  if (static_cast<std::uint64_t>(status->st_size) <= origin->context.size) return disk.unlink(source);
+  auto file = disk.open_file(source);
+  if (!file) return file.error();
+  // Its return is an event like that of a sender who has finished: it comes when nobody writes any more.
+  if (!at_rest(file->get(), *status, basename_of(source), kGrownQuiet_s)) {
+    return Error{Code::kBusy, EAGAIN, source + " grew after it was taken, and is written still: it arrives again once it has been quiet"};
+  }
+  return give_back(spool, source, *origin);
 }
 
 }  // namespace mfdata

@@ -127,7 +127,10 @@ void check_override_files(const fs::path& folder, const std::vector<std::string>
     const bool nearly = suffix.empty() || suffix == kSuffix || near_miss(lower(suffix), {kSuffix});
     const bool has_its_own =
         plugin && std::find(names.begin(), names.end(), *plugin + kSuffix) != names.end();
-    if (plugin && nearly && !has_its_own) {
+    // Only what can be meant for nothing else stops a start: a similar name may be of a plugin that another home has, or that is
+    // not there any more.
+    const bool certain = plugin && (is_installed(stem) || lower(*plugin) == lower(stem));
+    if (certain && nearly && !has_its_own) {
       problems.push_back({where, "this file is not read: it is no override of an installed plugin",
                           did_you_mean(*plugin + kSuffix)});
     } else if (suffix == kSuffix) {

@@ -352,7 +352,7 @@ Result<void> roll_forward_all(const Spool& spool, const std::string& prefix) {
   for (const std::string& id : *ids) {
     if (!id.starts_with(prefix)) continue;
     auto rolled = roll_forward(spool, id);
-    if (!rolled && first) first = rolled;
+    if (!rolled && !rolled.is(Code::kBusy) && first) first = rolled;  // kBusy: all is published, the source is still written
   }
   return first;
 }

@@ -147,6 +147,7 @@ void each_member(Settings& s, Visit&& visit) {
   visit("arrival_names", s.arrival_names);
   visit("arrival_quiet", s.arrival_quiet);
   visit("foreign_quiet", s.foreign_quiet_s);
+  visit("age_is_believed", s.age_is_believed);
   visit("trash_lifetime", s.lifetimes.trash_s);
   visit("tmp_lifetime", s.lifetimes.tmp_s);
   visit("backlog_lifetime", s.lifetimes.backlog_s);

@@ -63,6 +63,7 @@ struct WorkerSettings {
   std::vector<std::string> arrival_directories;
   std::vector<std::string> arrival_names;
   std::vector<std::uint32_t> arrival_quiet;  // of each: 1 when it has been quiet for so long that this alone will do
+  bool age_is_believed = true;               // nothing is removed by its age else
   double foreign_quiet_s = 0;                // of those that have grown after they were taken
   // kCollect
   Lifetimes lifetimes;

@@ -166,7 +166,7 @@ Result<void> roll_stray(const Spool& spool, const wire::WorkerSettings& settings
   Result<void> first;
   for (const std::string& id : settings.arrival_names) {
     auto rolled = roll_forward(spool, id);
-    if (!rolled && first) first = rolled;
+    if (!rolled && !rolled.is(Code::kBusy) && first) first = rolled;
   }
   return first;
 }
@@ -191,12 +191,13 @@ Result<void> collect_old(const Spool& spool, const PluginHost& host, Channel& ch
   const auto lock = lock_file(home.trash_lock(), true, false);
   if (!lock) return lock.is(Code::kBusy) ? Result<void>() : lock.error();  // somebody is at the trash: the next time
   const auto now = sdk::ClockReading::now();
-  const bool believed = sdk::WallClock::look_s(clock_file(home), now) == 0;
+  const bool believed = settings.age_is_believed;
   std::int64_t until = monotonic_ns() + kBudgetNs;
   const auto go_on = [&] { return !host.cancelled() && monotonic_ns() < until; };
   const Collected collected =
       collect(spool, believed ? settings.lifetimes : Lifetimes{}, settings.live_slots, now.wall_s, go_on, [&] { until = monotonic_ns() + kBudgetNs; });
   if (collected.in_trash) {
+    until = monotonic_ns() + kBudgetNs;
     if (const auto counts = count_trash(spool, go_on)) tell_trash(*counts, channel);
   }
   const auto say = [](std::size_t number, const char* what) {

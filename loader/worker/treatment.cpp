@@ -243,7 +243,7 @@ Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& dir
   for (const char* ours : {"/tmp/", "/trash/"}) {
     if (output.path.starts_with(spool_.disk().root() + ours)) return argument("no file is delivered into the spool's own " + std::string(ours));
   }
-  const bool of_the_home = directory.starts_with(settings_.home + '/');
+  const bool of_the_home = directory.starts_with(settings_.home + '/') && directory.find("/..") == std::string::npos;
   auto device = delivery_directory(directory, directory_of(output.path), make, of_the_home);
   if (!device) return delivery_error(device.error());
   output.far = *device != spool_.disk().device();

@@ -89,7 +89,7 @@ bool OldFiles::begin(const mfdata::sdk::ClockReading& now, std::string& problem)
   if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) == 0) {
     at_ = fs::recursive_directory_iterator(directory_, fs::directory_options::skip_permission_denied, error);
     if (error) problem = "old files cannot be looked for in " + directory_ + ": " + error.message();
-    clock_ = mfdata::sdk::WallClock(clock_file_);  // as the worker left it that was here last
+    clock_.catch_up();  // as the worker left it that was here last
     if (!error && !has_to_wait(now, problem)) return true;
   }
   end();

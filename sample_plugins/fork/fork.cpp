@@ -158,6 +158,7 @@ class Fork : public sdk::Step {
     if (fs::symlink_status(path).type() != fs::file_type::regular) throw sdk::Error(MFDATA_E_ARG, "the command names " + path + ", which is no regular file");
     sdk::File copy = file.context().tmp_file(file);
     if (sdk::Result whole = sdk::copy_whole(path, copy); whole.code != MFDATA_OK) throw NotCopied{std::move(whole)};
+    fs::permissions(copy.path(), fs::status(path).permissions() | fs::perms::owner_read | fs::perms::owner_write, code);
     copied.push_back(path);
     return copy;
   }

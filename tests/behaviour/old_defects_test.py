@@ -124,7 +124,8 @@ class OldDefects(Case):
         wait_for(lambda: home.status()["uptime_s"] > 4, "some rescans")
         self.assertEqual(home.worker_pids(), pids)
         self.assertEqual(home.metric("mfdata_worker_exits_total"), 0)
-        self.assertEqual(home.log().count("\n"), 1, "one line: that it runs")
+        lines = [line for line in home.log().splitlines() if " warning loader: " not in line]  # of the configuration
+        self.assertEqual(len(lines), 1, "one line: that it runs")
 
     def test_13_batch_results_of_the_wrong_number_crash_nothing(self):
         home = self.home(BUILD / "tests/plugins/wrong_batch", settings=entry("wrong_batch/main")).start()
@@ -136,7 +137,7 @@ class OldDefects(Case):
 
     def test_14_move_that_fails_keeps_the_context(self):
         home = self.home("guess_file_type", "move", settings=entry("guess_file_type/main"), overrides={
-            "guess_file_type": '[custom]\ndest_dir = "move/main"\n', "move": '[custom]\ndest_dir = "/no/such/directory"\n'}).start()
+            "guess_file_type": '[custom]\ndest_dir = "move/main"\n', "move": f'[custom]\ndest_dir = "{{home}}/var"\ndest_basename = "{"x" * 300}"\n'}).start()
         home.drop("a", b"some text\n")
         [note] = self.trashed(home, "move/main")
         _, tags = context_of(note["path"])

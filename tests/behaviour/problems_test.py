@@ -19,6 +19,8 @@ class Problems(Case):
     def only(self, home, severity="error"):
         """The one thing that is wrong."""
         code, problems = self.problems(home)
+        # Most homes here route nothing, which is warned of besides.
+        problems = [problem for problem in problems if "ends in trash, unmatched" not in problem["text"]] or problems
         self.assertEqual(len(problems), 1, problems)
         self.assertEqual((problems[0]["severity"], code), (severity, 1 if severity == "error" else 0))
         return problems[0]
@@ -95,7 +97,7 @@ class Overrides(Problems):
 
     def test_file_that_is_nearly_an_override_is_an_error(self):
         home = self.home("archive")
-        for name in ("archiv.toml", "Archive.toml", "archive.tml", "archive.TOML", "archive"):
+        for name in ("Archive.toml", "archive.tml", "archive.TOML", "archive"):
             with self.subTest(name):
                 path = home.root / "etc/plugins.d" / name
                 path.write_text("[custom]\nlifetime = -1\n")
@@ -106,7 +108,7 @@ class Overrides(Problems):
 
     def test_override_of_a_plugin_that_may_come_is_warned_of(self):
         home = self.home("archive")
-        for name, words in (("ungzip.toml", '"ungzip" is not installed'), ("archive2.toml", '"archive2" is not installed'), ("notes.txt", "is called PLUGIN.toml")):
+        for name, words in (("ungzip.toml", '"ungzip" is not installed'), ("archive2.toml", '"archive2" is not installed'), ("archiv.toml", '"archiv" is not installed'), ("notes.txt", "is called PLUGIN.toml")):
             with self.subTest(name):
                 path = home.root / "etc/plugins.d" / name
                 path.write_text("")

@@ -76,7 +76,7 @@ class Run(Installed):
         self.assertIn('did you mean "dest_dir"?', self.run_here(*run, mischief, __file__, "--set", 'dest_dri = "x"', check=False))
         self.assertIn("name one of its steps: main, lines", self.run_here(*run, BUILD / "tests/plugins/gather", __file__, check=False))
         self.assertIn("trial: 0 calls", self.run_here(*run, BUILD / "sample_plugins/delete", __file__, "--fail-call", "9"))
-        self.assertIn("result: failed", self.run_here(*run, BUILD / "sample_plugins/archive", __file__, "--fail-call", "8", check=False))
+        self.assertIn("result: failed", self.run_here(*run, BUILD / "sample_plugins/archive", __file__, "--fail-call", "11", check=False))
         self.assertIn("is not a regular file", self.run_here(*run, mischief, "/dev/null", check=False))
         self.assertEqual(list(self.directory.glob("mfdata-run-*")), [])
 

@@ -182,8 +182,7 @@ class Uncompress(Case):
                 home = self.home("switch", plugin, settings='[data]\nentry_step = "switch/main"\n', overrides={plugin: "[step.main]\nnumprocesses = 0\n"}).start()
                 for name, data in (("small", PACKERS[kind](b"x")), ("empty", PACKERS[kind](b"")), ("none", b"none")):
                     home.drop(name, data)
-                wait_for(lambda: home.status()["results"] == 3, "the files to be routed")
-                self.assertEqual(len(os.listdir(home.data / f"step.{plugin}.main")), 2)
+                wait_for(lambda: len(os.listdir(home.data / f"step.{plugin}.main")) == 2, "the packed files to be routed")
                 [note] = home.wait_trash("switch/main")
                 self.assertEqual(note["original_name"], "none")
                 home.stop()

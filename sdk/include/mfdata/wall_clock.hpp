@@ -62,6 +62,12 @@ class WallClock {
     WallClock clock(file);
     return clock.state_.boot_id == now.boot_id ? clock.judge(now) : 0;
   }
+  // What another process remembered since; what this one knows stands where that cannot be read, or is older.
+  void catch_up() {
+    const WallClock there(file_);
+    const bool same_boot = there.state_.boot_id == state_.boot_id;
+    if (state_.boot_id.empty() || (same_boot && there.state_.boot_s > state_.boot_s)) state_ = there.state_;
+  }
   // By how much wall time was ahead at the last question that had to wait; 0: it had not.
   std::int64_t ahead_s() const { return ahead_s_; }
 
