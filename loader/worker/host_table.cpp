@@ -305,10 +305,10 @@ mfdata_rc deliver(mfdata_ctx* ctx, mfdata_file* file, int32_t op, mfdata_str dir
   mfdata_delivery known{};
   if (how) std::copy_n(reinterpret_cast<const char*>(how), std::min<std::size_t>(how->struct_size, sizeof known), reinterpret_cast<char*>(&known));
   if ((known.flags & ~kDeliveryFlags) != 0) return MFDATA_E_UNSUPPORTED;
-  if (known.mode > 07777 || known.dir_mode > 07777 || !usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
+  if (known.mode > 07777 || known.reserved0 > 07777 || !usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
   DeliveryStyle style{known.mode, text_of(known.tags_suffix), (known.flags & MFDATA_DELIVERY_DROP_TAGS) != 0};
   if (style.tags_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos) return MFDATA_E_ARG;
-  const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.dir_mode};
+  const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.reserved0};
   rc = answer(ctx, treatment->deliver(file, static_cast<Op>(op), text_of(directory), text_of(known.basename), style, make));
   const PluginHost& host = PluginHost::of(ctx);
   if (rc == MFDATA_OK && host.log_enabled(MFDATA_LOG_DEBUG)) host.write_log(MFDATA_LOG_DEBUG, "to be delivered: " + treatment->staged().back().path);

@@ -95,11 +95,9 @@ typedef struct mfdata_delivery {
   uint32_t struct_size;
   uint32_t flags;          /* MFDATA_DELIVERY_* */
   uint32_t mode;           /* permission bits of the delivered file, 0: as they are */
-  uint32_t reserved0;
+  uint32_t reserved0;      /* permission bits of directories that are made; 0: those of the directory they are made in */
   mfdata_str basename;     /* name there; empty: first.core.original_basename. May contain "/": sub-directories */
   mfdata_str tags_suffix;  /* companion "<name><suffix>" with the tags; empty: none */
-  uint32_t dir_mode;       /* permission bits of directories that are made, 0: those of the directory they are made in */
-  uint32_t reserved1;
 } mfdata_delivery;
 #define MFDATA_DELIVERY_DROP_TAGS 1u /* the delivered file carries no tags */
 #define MFDATA_DELIVERY_MKDIRS 2u    /* missing sub-directories of the directory are made; it itself only inside the home */

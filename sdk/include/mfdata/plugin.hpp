@@ -224,7 +224,7 @@ class File {
     delivery.struct_size = sizeof delivery;
     delivery.flags = (how.drop_tags ? MFDATA_DELIVERY_DROP_TAGS : 0) | (how.make_directories ? MFDATA_DELIVERY_MKDIRS : 0);
     delivery.mode = how.mode;
-    delivery.dir_mode = how.directory_mode;
+    delivery.reserved0 = how.directory_mode;
     delivery.basename = c(how.basename);
     delivery.tags_suffix = c(how.tags_suffix);
     expect(host()->deliver(ctx(), file_, op, c(directory), &delivery), "delivery to", directory);

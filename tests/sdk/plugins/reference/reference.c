@@ -92,9 +92,6 @@ static mfdata_rc delivery(const struct reference *reference, mfdata_ctx *ctx, mf
 #ifndef SHORT
   how.basename = str("delivered");
   how.tags_suffix = str("");
-  /* what later versions of the header have behind that: 0, "as it was" */
-  memset((char *)&how + offsetof(mfdata_delivery, tags_suffix) + sizeof how.tags_suffix, 0,
-         sizeof how - offsetof(mfdata_delivery, tags_suffix) - sizeof how.tags_suffix);
 #endif
   return reference->host->deliver(ctx, file, MFDATA_OP_COPY, str(reference->folder), &how);
 }
