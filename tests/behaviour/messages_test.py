@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, LOADER, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, parse_tags_file, wait_for
+from harness import BUILD, LOADER, MFDATA, MFDATA_PLUGIN, Case, context_of, main, parse_tags_file, wait_for
 
 MISCHIEF = BUILD / "tests/plugins/mischief"
 
