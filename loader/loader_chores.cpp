@@ -209,7 +209,9 @@ void Loader::keep_foreign(const wire::Done& done) {
 // Names that a process which died, or never began, said nothing of: they are tried again.
 void Loader::keep_unanswered() {
   for (std::size_t i = 0; i < chore_files_.size(); ++i) {
-    if (!chore_answered_[i]) foreign_.try_emplace(chore_files_[i], chore_arrivals_[i]);
+    if (chore_answered_[i]) continue;
+    ForeignArrival& file = foreign_.try_emplace(chore_files_[i], chore_arrivals_[i]).first->second;
+    file.not_before_ns = EventLoop::now_ns() + kShortQuiet;  // what kills such a process is no reason for one after the other
   }
   chore_files_.clear();
   chore_arrivals_.clear();
