@@ -45,8 +45,10 @@ class Logs(Case):
 
     def test_log_directory_that_cannot_be_written_is_said_on_stderr_in_status_and_by_a_metric(self):
         self.runs.start()
+        self.runs.loader.send_signal(signal.SIGSTOP)  # it would make the directory again in between
         shutil.rmtree(self.runs.root / "log")
         (self.runs.root / "log").write_text("in the way")
+        self.runs.loader.send_signal(signal.SIGCONT)
         said = lambda: self.runs.log().count(f"cannot open the log {self.own}")
         wait_for(said, "the reason on stderr")
         wait_for(lambda: self.runs.metric("mfdata_log_files_unwritable") >= 1, "the metric")
