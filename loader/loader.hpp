@@ -153,7 +153,7 @@ class Loader {
   void recall();  // what was paused and stopped before
   void hold_as_before(std::size_t step);
   void take_back(std::size_t step);
-  std::string kill_treatments(const std::string& step, bool charge);
+  std::string kill_treatments(const std::string& step, bool all, bool charge);
   std::string name_in_hand(std::size_t step, const WorkerPool::InHand& in_hand, std::size_t& files) const;
   bool stands_there(std::size_t step, const Schedule::Finished& name) const;
 

@@ -189,14 +189,14 @@ std::string Loader::name_in_hand(std::size_t step, const WorkerPool::InHand& in_
 }
 
 // Hung treatments end at once. The step itself goes on: with the same file, unless it is charged often enough.
-std::string Loader::kill_treatments(const std::string& name, bool charge) {
+std::string Loader::kill_treatments(const std::string& name, bool all, bool charge) {
   json ended = json::array();
   std::vector<std::string> known;
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     if (steps_[step].settings->kind != WorkerKind::kStep) continue;
     if (!steps_[step].retired || !pool_->idle(step)) known.push_back(steps_[step].settings->slashed());
     if (steps_[step].settings->slashed() != name) continue;
-    for (const WorkerPool::InHand& one : pool_->kill_treatments(step, charge)) {
+    for (const WorkerPool::InHand& one : pool_->kill_treatments(step, all, charge)) {
       ended.push_back(described(step, one));
       log_.write(Level::kWarning, name + ": an operator ended the treatment of " + ended.back()["name"].get<std::string>() + " by worker " +
                                       std::to_string(one.pid) + (charge ? "; it counts as a crash" : "; it counts as no crash"));
@@ -244,8 +244,8 @@ std::string Loader::answer(const std::string& request) {
                         command == "start_plugin");
   }
   if (command == "kill") {
-    return kill_treatments(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "",
-                           parsed.contains("charge") && parsed["charge"].is_boolean() && parsed["charge"].get<bool>());
+    const auto flag = [&](const char* key) { return parsed.contains(key) && parsed[key].is_boolean() && parsed[key].get<bool>(); };
+    return kill_treatments(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "", flag("all"), flag("charge"));
   }
   if (command == "pause" || command == "resume") {
     return pause(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "", command == "pause");

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <boost/filesystem/operations.hpp>
@@ -47,6 +48,8 @@ void LogFile::look() {
   const bool same = file_ && ::fstat(file_.get(), &ours) == 0 && ::stat(path_.c_str(), &there) == 0 && ours.st_dev == there.st_dev &&
                     ours.st_ino == there.st_ino;
   if (!same) reopen();
+  struct statvfs space {};
+  if (same && !problem_.empty() && ::fstatvfs(file_.get(), &space) == 0 && space.f_bavail > 0) problem_.clear();  // the next line tells
   if (same && there.st_size < static_cast<off_t>(size_)) size_ = static_cast<std::uint64_t>(there.st_size);  // copied and truncated
 }
 

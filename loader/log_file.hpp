@@ -21,7 +21,7 @@ class LogFile {
   void look();    // about once a second
   void reopen();
   const std::string& path() const { return path_; }
-  const std::string& problem() const { return problem_; }  // of the last line; empty: none
+  const std::string& problem() const { return problem_; }  // of the last line, until there is room again; empty: none
 
  private:
   bool open();

@@ -440,15 +440,17 @@ std::vector<WorkerPool::InHand> WorkerPool::in_hand(std::size_t step) const {
   return all;
 }
 
-std::vector<WorkerPool::InHand> WorkerPool::kill_treatments(std::size_t step, bool charge) {
-  const std::vector<InHand> all = in_hand(step);
-  for (const InHand& one : all) {
+std::vector<WorkerPool::InHand> WorkerPool::kill_treatments(std::size_t step, bool all, bool charge) {
+  std::vector<InHand> ended = in_hand(step);
+  const auto longest = std::min_element(ended.begin(), ended.end(), [](const InHand& a, const InHand& b) { return a.since < b.since; });
+  if (!all && longest != ended.end()) ended = {InHand(*longest)};
+  for (const InHand& one : ended) {
     Seat& seat = *seat_of(one.worker);
     if (seat.kill_reason.empty()) seat.kill_reason = "ended by an operator";
     seat.spared = !charge;
     seat.process->kill();
   }
-  return all;
+  return ended;
 }
 
 }  // namespace mfdata

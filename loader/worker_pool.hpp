@@ -90,8 +90,9 @@ class WorkerPool {
   std::vector<pid_t> pids(std::size_t step) const;
   // Of the workers of a step that have begun a file or a batch.
   std::vector<InHand> in_hand(std::size_t step) const;
-  // By an operator: these treatments end at once, and their files go back to the step. `charge`: as crashes.
-  std::vector<InHand> kill_treatments(std::size_t step, bool charge);
+  // By an operator: the treatment that is in hand longest, or every one, ends at once, and its files go back to the step.
+  // `charge`: as crashes. What was ended.
+  std::vector<InHand> kill_treatments(std::size_t step, bool all, bool charge);
 
  private:
   struct Seat {

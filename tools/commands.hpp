@@ -67,7 +67,7 @@ int move_queue(const std::string& home, const QueueOptions& options);
 int pause_step(const std::string& home, const std::string& step);
 int resume_step(const std::string& home, const std::string& step);
 // Ends what its workers treat now; `charge`: as crashes.
-int kill_step(const std::string& home, const std::string& step, bool charge);
+int kill_step(const std::string& home, const std::string& step, bool all, bool charge);
 
 struct ExplainOptions {
   std::string file;

@@ -120,11 +120,12 @@ int main(int argc, char** argv) {
   resume_command->add_option("STEP", step, "PLUGIN/STEP")->required();
   resume_command->callback([&] { run = [&] { return resume_step(home, step); }; });
 
-  bool charge = false;
-  auto* kill_command = app.add_subcommand("kill", "ends what the workers of a step treat now: the files go back before the step, and the step goes on");
+  bool all = false, charge = false;
+  auto* kill_command = app.add_subcommand("kill", "ends the treatment that a step has in hand for the longest time: its file goes back before the step, and the step goes on");
   kill_command->add_option("STEP", step, "PLUGIN/STEP")->required();
+  kill_command->add_flag("--all", all, "every treatment of the step");
   kill_command->add_flag("--charge", charge, "count it as a crash of the file: after [loader] max_crashes it goes to trash");
-  kill_command->callback([&] { run = [&] { return kill_step(home, step, charge); }; });
+  kill_command->callback([&] { run = [&] { return kill_step(home, step, all, charge); }; });
 
   ExplainOptions explained;
   auto* explain_command = app.add_subcommand("explain", "shows what the routing rules make of a file: each rule, the value it sees, match or not, the targets");

@@ -220,10 +220,10 @@ int move_queue(const std::string& home, const QueueOptions& options) {
 
 // The treatments that hang are told by status; here they end. What ended is told by the loader at once, the worker itself may
 // take its time: one that waits for a disk or a server that does not answer cannot even be killed.
-int kill_step(const std::string& option, const std::string& step, bool charge) {
+int kill_step(const std::string& option, const std::string& step, bool all, bool charge) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
-  auto reply = ask_loader(*home, json{{"command", "kill"}, {"step", step}, {"charge", charge}}.dump(-1, ' ', false, json::error_handler_t::replace));
+  auto reply = ask_loader(*home, json{{"command", "kill"}, {"step", step}, {"all", all}, {"charge", charge}}.dump(-1, ' ', false, json::error_handler_t::replace));
   if (!reply) return fail(reply.error().text);
   const json answer = json::parse(*reply, nullptr, false);
   if (!answer.is_object()) return fail("the loader's answer is no JSON");

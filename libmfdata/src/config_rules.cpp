@@ -45,7 +45,7 @@ const std::vector<KeyRule> kMfdataRules = {
     {"log", "directory", T::kString, "{home}/log", "one file for the loader, one per step"},
     {"log", "rotate_size", T::kSize, "10MB", "a log file is renamed when it is larger", nullptr, 1000},
     {"log", "rotate_keep", T::kInteger, "5", "so many older log files are kept", nullptr, 0, 1000},
-    {"metrics", "listen", T::kString, "127.0.0.1:9464", "address of /metrics and /healthz; empty: none"},
+    {"metrics", "listen", T::kString, "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; empty: none"},
 };
 
 const std::vector<KeyRule> kPluginRules = {

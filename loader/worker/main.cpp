@@ -16,7 +16,6 @@
 #include <string>
 
 #include "libmfdata/clock.hpp"
-#include "libmfdata/clock_file.hpp"
 #include "libmfdata/collection.hpp"
 #include "libmfdata/foreign_arrival.hpp"
 #include "libmfdata/open_writers.hpp"

@@ -70,7 +70,7 @@ class Shown(InHand):
         self.assertEqual((disk["in_hand"], disk["arrivals"]), ({"mischief.main": 1}, {"incoming": 1}))
 
     def test_status_says_how_many_refusals_it_does_not_show_and_shows_all_when_asked(self):
-        home = self.mischief()
+        home = self.mischief("rescan_interval = 1\n")  # no event tells of a symbolic link
         for number in range(105):
             os.symlink("/nowhere", home.incoming / f"link{number}")
         wait_for(lambda: home.status().get("refused_total") == 105, "all to be refused")
@@ -115,6 +115,21 @@ class Ended(InHand):
         wait_for(lambda: home.step_status("mischief/main")["workers"] == 1, "another worker")
         self.assertIn("mischief/main has nothing in hand", self.fails(home, MFDATA, "kill", "mischief/main"))
         self.assertIn('did you mean "mischief/main"?', self.fails(home, MFDATA, "kill", "mischeif/main"))
+
+    def test_kill_ends_the_treatment_that_is_in_hand_longest_and_with_all_every_one(self):
+        home = self.home(MISCHIEF, "archive", settings=ENTRY, overrides={"mischief": '[step.main]\nnumprocesses = 2\n[custom]\ndest_dir = "archive/main"\n'}).start()
+        first = self.hanging(home, "first")
+        home.drop("second", b"hang\n")
+        wait_for(lambda: len(self.treatments(home)) == 2, "both files to be in hand")
+        home.run(MFDATA, "pause", "mischief/main")
+        done = home.run(MFDATA, "kill", "mischief/main")
+        self.assertIn("ended the treatment of first for", done.stdout)
+        self.assertNotIn("second", done.stdout)
+        [left] = wait_for(lambda: [rest for rest in [self.treatments(home)] if len(rest) == 1], "one to be left")[0]
+        self.assertEqual(left["name"], "second")
+        self.assertNotEqual(left["pid"], first["pid"])
+        self.assertIn("ended the treatment of second for", home.run(MFDATA, "kill", "mischief/main", "--all").stdout)
+        wait_for(lambda: len(list((home.data / "step.mischief.main").iterdir())) == 2, "both before their step")
 
     def test_kill_with_charge_counts_as_a_crash(self):
         home = self.mischief("[loader]\nmax_crashes = 1\n")
