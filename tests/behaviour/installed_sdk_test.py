@@ -129,7 +129,7 @@ class InstalledSdk(Installed):
         self.assertIn("result: ok", self.run_here("mfdata-plugin", "run", "lines", __file__))
 
     def test_new_says_what_is_missing_or_wrong(self):
-        for words, said in ((["x"], "say which language: c, c++, rust"), (["x", "--language", "c++"], "say which template: batch, listener, predicate, step, transform"),
+        for words, said in ((["x"], "say which language: c, c++, rust"), (["x", "--language", "c++", "--template", "stp"], 'did you mean "step"?'),
                             (["x", "--language", "C++"], 'did you mean "c++"?'), (["x", "--language", "c", "--template", "batch"], 'no template "batch"'),
                             (["a/b", "--language", "c", "--template", "step"], "bad plugin name"), (["core", "--language", "c", "--template", "step"], "bad plugin name")):
             self.assertIn(said, self.run_here("mfdata-plugin", "new", *words, check=False))
