@@ -38,7 +38,12 @@ class Switch : public sdk::Step {
   Facts facts_of(const sdk::File& file, std::string& undecided) {
     return {[&file](const std::string& tag) { return file.tag(tag); },
             [this, &file](std::uint64_t rule) { return rules_.test(rule, file); },
-            [this, &file](std::size_t size) { return sdk::beginning_of(file.path(), size, content_); },
+            [this, &file](std::size_t size) {
+              const auto content = sdk::beginning_of(file.path(), size, content_);
+              // No reason to give it to the targets of the other rules alone.
+              if (!content) throw sdk::Error(MFDATA_E_IO, "cannot read the first bytes of the file");
+              return content;
+            },
             [this, &file, &undecided](const std::string& where, const std::string& why) {
               undecided = where + ": " + why;
               undecided_.add(1, {where});
