@@ -5,13 +5,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 namespace mfdata {
 
-constexpr std::size_t kMaxClients = 8;
+constexpr std::size_t kMaxClients = 32;
 constexpr std::size_t kMaxRequest = 64 * 1024;
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(EventLoop& loop, const std::string& path, Answer answer) {
@@ -42,6 +43,7 @@ void ControlServer::accept_client() {
   FileDescriptor socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket || clients_.size() >= kMaxClients) return;
   Client& client = clients_.emplace_back();
+  client.number = next_number_++;
   client.socket = std::move(socket);
   client.readable = loop_.on_readable(client.socket.get(), [this, &client] { read_client(client); });
 }
@@ -49,19 +51,30 @@ void ControlServer::accept_client() {
 void ControlServer::read_client(Client& client) {
   std::array<char, 4096> block;
   const ssize_t got = ::recv(client.socket.get(), block.data(), block.size(), MSG_DONTWAIT);
-  if (got > 0) client.request.append(block.data(), static_cast<std::size_t>(got));
+  if (got <= 0) return finish(client);
+  if (client.asked) return;
+  client.request.append(block.data(), static_cast<std::size_t>(got));
   const std::size_t end = client.request.find('\n');
-  if (got > 0 && end == std::string::npos && client.request.size() <= kMaxRequest) return;
-  if (end != std::string::npos) {
-    const std::string reply = answer_(client.request.substr(0, end)) + '\n';
-    // A reader that does not read gets what fits into the socket: the loop waits for nobody.
-    const int large = 4 << 20;
-    ::setsockopt(client.socket.get(), SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
-    (void)::send(client.socket.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
+  if (end == std::string::npos) return client.request.size() <= kMaxRequest ? void() : finish(client);
+  client.asked = true;
+  answer_(client.request.substr(0, end), [this, number = client.number](const std::string& text) { reply_to(number, text); });
+}
+
+void ControlServer::reply_to(std::uint64_t number, const std::string& text) {
+  const auto client = std::find_if(clients_.begin(), clients_.end(), [&](const Client& one) { return one.number == number && !one.finished; });
+  if (client == clients_.end()) return;
+  const std::string reply = text + '\n';
+  // A reader that does not read gets what fits into the socket: the loop waits for nobody.
+  const int large = 4 << 20;
+  ::setsockopt(client->socket.get(), SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
+  (void)::send(client->socket.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  finish(*client);
+}
+
+void ControlServer::finish(Client& client) {
   client.finished = true;
-  client.socket.close();
   client.readable.reset();
+  client.socket.close();
 }
 
 }  // namespace mfdata

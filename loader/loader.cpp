@@ -19,11 +19,12 @@ constexpr std::uint32_t kRetryAfterMs = 1000;
 
 }  // namespace
 
-Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
+Loader::Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
                std::string worker_program, bool recover_first, std::set<std::string> recovered)
     : loop_(loop),
       home_(home),
-      settings_(std::make_shared<const Settings>(std::move(settings))),
+      configuration_(std::move(configuration)),
+      settings_(configuration_, &configuration_->settings),
       spool_(spool),
       log_(log),
       metrics_(metrics),
@@ -34,7 +35,8 @@ Loader::Loader(EventLoop& loop, const Home& home, Settings settings, const Spool
       pool_(std::make_unique<WorkerPool>(loop_, worker_program_, pool_owner())),
       clock_(clock_file(home_)),
       recover_first_(recover_first),
-      recovered_(std::move(recovered)) {}
+      recovered_(std::move(recovered)),
+      reader_(loop_, home_, [this](std::shared_ptr<const Configuration> fresh) { take_configuration(std::move(fresh)); }) {}
 
 SpoolWatcher::Taker Loader::taker() {
   SpoolWatcher::Taker taker;
@@ -144,11 +146,12 @@ Result<void> Loader::start(unsigned generation, const std::string& problem) {
   on_child_ = loop_.on_signal(SIGCHLD, [this] { reap_children(); });
   on_term_ = loop_.on_signal(SIGTERM, [this] { stop(); });
   on_int_ = loop_.on_signal(SIGINT, [this] { stop(); });
-  on_hangup_ = loop_.on_signal(SIGHUP, [this] { (void)reload(); });
+  on_hangup_ = loop_.on_signal(SIGHUP, [this] { reload(true, {}); });
   tick_timer_ = loop_.timer([this] { tick(); });
+  trial_timer_ = loop_.timer([this] { watch_trials(); });
   loop_.after_each([this] { dispatch(); });
   recall();
-  MFDATA_TRY(take_up(settings_));
+  MFDATA_TRY(take_up(configuration_));
   running_ = true;
   next_rescan_ns_ = started_ns_ + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9);
   tick();
@@ -157,14 +160,15 @@ Result<void> Loader::start(unsigned generation, const std::string& problem) {
 
 // A full disk keeps nobody from treating files: the socket comes with the room.
 Result<void> Loader::listen_to_commands() {
-  auto control = ControlServer::listen(loop_, home_.control_socket().string(), [this](const std::string& request) { return answer(request); });
+  auto control = ControlServer::listen(loop_, home_.control_socket().string(), [this](const std::string& request, const ControlServer::Reply& reply) { answer(request, reply); });
   if (control) control_ = std::move(*control);
   if (control.is(Code::kNoSpace) && !running_) log_.write(Level::kWarning, "no command reaches this loader until there is room: " + control.error().text);
   return control || control.is(Code::kNoSpace) ? Result<void>() : control.error();
 }
 
 void Loader::stop() {
-  next_settings_.reset();
+  next_.reset();
+  if (trials_) finish_reload(R"({"error":"the loader is stopping"})");
   if (!stopping_) log_.write(Level::kInfo, "stopping: files in hand are finished, nothing new is begun");
   stopping_ = true;
   pool_->stop_all();
@@ -399,7 +403,7 @@ void Loader::tick() {
   }
   metrics_.set_trash_files(static_cast<double>(trash_files_));
   metrics_.set_step_trash(trash_of_);
-  if (stopping_ && pool_->all_stopped() && !chore_) return loop_.stop();
+  if (stopping_ && pool_->all_stopped() && !chore_ && !reloads() && !kill_strangers()) return loop_.stop();
   rearm(now);
 }
 

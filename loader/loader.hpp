@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "chore.hpp"
+#include "configuration.hpp"
 #include "control_server.hpp"
 #include "event_loop.hpp"
 #include "libmfdata/settings.hpp"
@@ -24,6 +25,7 @@
 #include "schedule.hpp"
 #include "spool_watcher.hpp"
 #include "waiting_room.hpp"
+#include "wire/start_trials.hpp"
 #include "worker_pool.hpp"
 
 namespace mfdata {
@@ -35,19 +37,19 @@ class Loader {
  public:
   // `recover_first`: the recovery at the start met problems; slots are recovered again before they are used. `recovered`: uids
   // of files that were in hand when the loader ended: one of them may be the reason, so each runs alone.
-  Loader(EventLoop& loop, const Home& home, Settings settings, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics, std::string worker_program,
+  Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics, std::string worker_program,
          bool recover_first, std::set<std::string> recovered);
 
   // `generation`: how often a configuration was taken up; `problem`: what was not.
   Result<void> start(unsigned generation, const std::string& problem);
   unsigned generation() const { return generation_; }
-  const Settings& settings() const { return *settings_; }  // in force
-  // After the loop has ended: the settings that the next loader runs with, when it ended for them.
-  std::optional<Settings> take_next_settings() { return std::exchange(next_settings_, std::nullopt); }
+  const std::shared_ptr<const Configuration>& configuration() const { return configuration_; }  // in force
+  // After the loop has ended: the configuration that the next loader runs with, when it ended for one; else nullptr.
+  std::shared_ptr<const Configuration> take_next_configuration() { return std::exchange(next_, nullptr); }
   // Of all steps there were since it started.
   std::vector<std::pair<std::string, std::string>> plugins_and_steps() const;
   void stop();                                     // finish what is in hand, then end the loop
-  std::string answer(const std::string& request);  // of the control socket
+  void answer(const std::string& request, const ControlServer::Reply& reply);  // of the control socket
 
  private:
   static constexpr std::size_t kNoStep = static_cast<std::size_t>(-1);  // of a chore for all of them
@@ -64,6 +66,7 @@ class Loader {
     std::shared_ptr<const Settings> of;  // where the two are
     const StepSettings* settings = nullptr;
     const PluginSettings* plugin = nullptr;
+    const wire::WorkerSettings* told = nullptr;  // without sources and targets
     std::vector<std::string> sources;  // as its workers know them; only ever more
     bool retired = false;              // it is in the configuration no more
     std::uint64_t skipped = 0;         // files to which its unmatched_policy was applied
@@ -82,15 +85,24 @@ class Loader {
     bool told() const { return told_ns >= changed_ns; }
   };
 
-  // The configuration as it is on disk now. With any problem the old one stays in force. Steps that it touches begin anew,
-  // each after the file in hand, the others do not notice. What concerns the loader itself ends the loop, for one that is
-  // made anew.
-  std::string reload();
+  // The configuration as it is on disk now, read beside the loop; each component that it changes is started on trial (`tries`).
+  // With any problem the old one stays in force. Steps that it touches begin anew, each after the file in hand, the others do not
+  // notice. What concerns the loader itself ends the loop, for one that is made anew. Who asks while one is read is answered after
+  // the next one, which sees all that stood on disk when they asked.
+  void reload(bool tries, ControlServer::Reply reply);
+  void begin_reload();
+  void take_configuration(std::shared_ptr<const Configuration> fresh);
+  std::vector<StartTrials::Candidate> changed_components(const Configuration& fresh) const;
+  void watch_trials();
+  void finish_reload(const std::string& answer);
+  std::string refuse_configuration(const std::string& why, const Problems& problems);
+  std::string apply(std::shared_ptr<const Configuration> fresh);
+  bool reloads() const { return reader_.busy() || trials_; }
   void watch_developed();
 
   Result<void> listen_to_commands();
   // At the start and at each reload; an error: nothing has changed.
-  Result<void> take_up(std::shared_ptr<const Settings> settings);
+  Result<void> take_up(std::shared_ptr<const Configuration> configuration);
   void take_up_steps();
   void take_up_watches();
   void retire(std::size_t step);
@@ -101,7 +113,7 @@ class Loader {
   void list_waiting(std::size_t step);
   void enter_sources();
   std::uint16_t source_number(std::size_t step, const std::string& directory);
-  wire::WorkerSettings worker_settings(std::size_t step);
+  wire::WorkerSettings worker_settings(std::size_t step) const;
   WorkerPool::Owner pool_owner();
   SpoolWatcher::Taker taker();
 
@@ -144,6 +156,7 @@ class Loader {
   void went_to_trash(const std::string& step);
   void take_trash_count(std::size_t all);
   void rearm(std::int64_t now);
+  std::string answer_at_once(const std::string& command, const nlohmann::json& request);
   // `all_refused`: not only the first hundred refusals.
   std::string status(bool all_refused) const;
   nlohmann::json held_back(std::size_t step) const;
@@ -159,7 +172,8 @@ class Loader {
 
   EventLoop& loop_;
   const Home& home_;
-  std::shared_ptr<const Settings> settings_;
+  std::shared_ptr<const Configuration> configuration_;
+  std::shared_ptr<const Settings> settings_;  // of it
   const Spool& spool_;
   LoaderLog& log_;
   LoaderMetrics& metrics_;
@@ -207,7 +221,16 @@ class Loader {
   std::set<std::string> recovered_;
   bool running_ = false;
   bool stopping_ = false;
-  std::optional<Settings> next_settings_;
+  std::shared_ptr<const Configuration> next_;  // of the loader after this one
+  struct Asker {
+    bool tries = true;
+    ControlServer::Reply reply;  // may be empty
+  };
+  ConfigurationReader reader_;
+  std::vector<Asker> asked_, asked_meanwhile_;    // for what is being read, and for what is read after that
+  std::shared_ptr<const Configuration> on_trial_;
+  std::unique_ptr<StartTrials> trials_;           // of its components
+  EventLoop::Handle trial_timer_;
   std::string configuration_problem_;  // of the last reload; empty: none
   unsigned generation_ = 1;
   struct BuiltLibrary {

@@ -318,7 +318,11 @@ void Loader::reap_children() {
   int status = 0;
   for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) {
     if (pool_->child_died(pid, status)) continue;
-    if (chore_ && chore_->pid() == pid) finish_chore(status);
+    if (chore_ && chore_->pid() == pid) {
+      finish_chore(status);
+    } else if (trials_ && trials_->child_died(pid, status)) {
+      watch_trials();
+    }
   }
   pool_->tick(EventLoop::now_ns());
   if (stopping_) tick();
@@ -328,7 +332,7 @@ void Loader::reap_children() {
 bool Loader::kill_strangers() {
   bool found = false;
   for (const pid_t pid : children_of_this_process()) {
-    if (pool_->knows(pid) || (chore_ && chore_->pid() == pid)) continue;
+    if (pool_->knows(pid) || (chore_ && chore_->pid() == pid) || (trials_ && trials_->knows(pid))) continue;
     found = true;
     ::kill(pid, SIGKILL);
   }

@@ -134,9 +134,14 @@ void LoaderLog::write_step(const std::string& step, Level level, const std::stri
 }
 
 void LoaderLog::write_problems(const Settings& settings) {
-  for (const Problem& problem : settings.rule_problems) write(Level::kError, "a rule is left out: " + problem.spell());
-  for (const Problem& problem : settings.target_problems) write(Level::kError, "files fail there: " + problem.spell());
-  for (const Problem& problem : settings.warnings) write(Level::kWarning, problem.spell());
+  constexpr std::size_t kShown = 100;  // of each kind: rules may be wrong by the ten thousand, and the loop waits for the log
+  const auto write_all = [&](const Problems& problems, Level level, const std::string& what) {
+    for (std::size_t i = 0; i < problems.size() && i < kShown; ++i) write(level, what + problems[i].spell());
+    if (problems.size() > kShown) write(level, what + "and " + std::to_string(problems.size() - kShown) + " more: mfdata check shows them");
+  };
+  write_all(settings.rule_problems, Level::kError, "a rule is left out: ");
+  write_all(settings.target_problems, Level::kError, "files fail there: ");
+  write_all(settings.warnings, Level::kWarning, "");
 }
 
 void LoaderLog::write_output(const std::string& step, const std::string& lines) {

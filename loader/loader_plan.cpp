@@ -19,7 +19,7 @@ bool same_rules(const WatchedSource& a, const WatchedSource& b) {
 bool differs_itself(wire::WorkerSettings a, wire::WorkerSettings b) {
   a.targets = b.targets;
   a.entry_step = b.entry_step;
-  return wire::encode(a) != wire::encode(b);
+  return !wire::same(a, b);
 }
 
 }  // namespace
@@ -53,10 +53,11 @@ bool Loader::changes_a_kind(const Settings& fresh) const {
   });
 }
 
-Result<void> Loader::take_up(std::shared_ptr<const Settings> settings) {
-  MFDATA_TRY(prepare_directories(spool_, *settings));
-  if (settings->general.max_file_size != settings_->general.max_file_size) refusals_.clear();
-  settings_ = std::move(settings);
+Result<void> Loader::take_up(std::shared_ptr<const Configuration> configuration) {
+  MFDATA_TRY(prepare_directories(spool_, configuration->settings));
+  if (configuration->settings.general.max_file_size != settings_->general.max_file_size) refusals_.clear();
+  configuration_ = std::move(configuration);
+  settings_ = std::shared_ptr<const Settings>(configuration_, &configuration_->settings);
   schedule_->set_no_space_max_wait(static_cast<std::int64_t>(settings_->general.no_space_max_wait_s * 1e9));
   next_rescan_ns_ = std::min(next_rescan_ns_, EventLoop::now_ns() + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9));
   take_up_steps();
@@ -66,7 +67,7 @@ Result<void> Loader::take_up(std::shared_ptr<const Settings> settings) {
     wire::WorkerSettings now = worker_settings(step);
     if (step >= pool_->steps()) {
       pool_->add(std::move(now));
-    } else if (wire::encode(now) != wire::encode(pool_->settings(step))) {
+    } else if (!wire::same(now, pool_->settings(step))) {
       log_.write(Level::kInfo,
                  steps_[step].settings->slashed() + ": its workers are replaced, version " + steps_[step].plugin->version + " runs next");
       if (differs_itself(now, pool_->settings(step))) schedule_->renew(step);
@@ -84,6 +85,7 @@ Result<void> Loader::take_up(std::shared_ptr<const Settings> settings) {
 void Loader::take_up_steps() {
   std::vector<bool> wanted(steps_.size(), false);
   targets_.clear();
+  auto told = configuration_->workers.begin();
   for (const PluginSettings& plugin : settings_->plugins) {
     for (const StepSettings& settings : plugin.steps) {
       const auto known = std::find_if(steps_.begin(), steps_.end(), [&](const Step& step) {
@@ -102,6 +104,7 @@ void Loader::take_up_steps() {
       step.of = settings_;
       step.settings = &settings;
       step.plugin = &plugin;
+      step.told = &*told++;
       wanted[index] = true;
       if (waiting_->set_max_wait(index, static_cast<std::int64_t>(settings.retry.max_wait_s * 1000))) list_waiting(index);
       if (settings.kind == WorkerKind::kStep) targets_.push_back(settings.slashed());
@@ -234,12 +237,10 @@ std::vector<std::pair<std::string, std::string>> Loader::plugins_and_steps() con
   return all;
 }
 
-wire::WorkerSettings Loader::worker_settings(std::size_t step) {
-  Problems problems;
-  wire::WorkerSettings settings = wire::settings_for(*steps_[step].of, home_, *steps_[step].plugin, *steps_[step].settings, problems);
+wire::WorkerSettings Loader::worker_settings(std::size_t step) const {
+  wire::WorkerSettings settings = *steps_[step].told;
   settings.sources = steps_[step].sources;
   settings.targets = targets_;
-  for (const Problem& problem : problems) log_.write(Level::kError, problem.spell());
   return settings;
 }
 

@@ -4,12 +4,17 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "libmfdata/can_listen.hpp"
+#include "libmfdata/settings_places.hpp"
 #include "loader.hpp"
 
 namespace mfdata {
 namespace {
 
 using nlohmann::json;
+
+constexpr const char* kStopping = R"({"error":"the loader is stopping"})";
+constexpr std::int64_t kTrialTickNs = 20'000'000;
 
 // What a loader is built around: the rest is taken up while it runs.
 std::string structure_of(const GeneralSettings& general) {
@@ -27,38 +32,110 @@ std::int64_t time_of(const std::string& path) {
 
 }  // namespace
 
-std::string Loader::reload() {
+void Loader::reload(bool tries, ControlServer::Reply reply) {
   log_.reopen();
-  if (stopping_ && !next_settings_) return json{{"error", "the loader is stopping"}}.dump();
-  Problems problems;
-  Settings fresh = load_settings(home_, problems);
-  if (!problems.empty()) {
-    std::string text;
-    for (const Problem& problem : problems) text += (text.empty() ? "" : "\n") + problem.spell();
-    log_.write(Level::kError, "the configuration has errors, the one before stays in force: " + text);
-    configuration_problem_ = text;
-    metrics_.config_error();
-    return json{{"error", text}}.dump(-1, ' ', false, json::error_handler_t::replace);
+  if (stopping_ && !next_) return reply ? reply(kStopping) : void();
+  asked_meanwhile_.push_back({tries, std::move(reply)});
+  if (!reloads()) begin_reload();
+}
+
+void Loader::begin_reload() {
+  if (asked_meanwhile_.empty() || reloads()) return;
+  asked_ = std::exchange(asked_meanwhile_, {});
+  reader_.start();
+}
+
+void Loader::take_configuration(std::shared_ptr<const Configuration> fresh) {
+  if (stopping_ && !next_) return finish_reload(kStopping);
+  if (!fresh->problems.empty()) return finish_reload(refuse_configuration("the configuration has errors", fresh->problems));
+  if (!fresh->settings.rule_problems.empty())
+    return finish_reload(refuse_configuration("the configuration has wrong rules", fresh->settings.rule_problems));
+  const std::string& listen = fresh->settings.general.metrics_listen;
+  const bool own_port = listen.ends_with(':' + std::to_string(metrics_.port()));
+  if (listen != settings_->general.metrics_listen && !own_port) {
+    if (auto free = can_listen(listen); !free)
+      return finish_reload(refuse_configuration("the configuration cannot be used", {{place_of_metrics(home_), free.error().text, "", Severity::kError}}));
   }
-  log_.write_problems(fresh);
+  on_trial_ = std::move(fresh);
+  const bool tries = std::all_of(asked_.begin(), asked_.end(), [](const Asker& asker) { return asker.tries; });
+  trials_ = std::make_unique<StartTrials>(worker_program_, tries ? changed_components(*on_trial_) : std::vector<StartTrials::Candidate>(), EventLoop::now_ns());
+  watch_trials();
+}
+
+// Steps whose workers would be told something else. A listener that runs may hold what a second one needs, a port for example.
+std::vector<StartTrials::Candidate> Loader::changed_components(const Configuration& fresh) const {
+  std::vector<StartTrials::Candidate> all;
+  for (std::size_t i = 0; i < fresh.workers.size(); ++i) {
+    const wire::WorkerSettings& told = fresh.workers[i];
+    if (told.step.numprocesses == 0 || stopped_.contains(told.step.plugin)) continue;
+    const auto running = std::find_if(steps_.begin(), steps_.end(), [&](const Step& step) { return !step.retired && step.settings->slashed() == told.step.slashed(); });
+    const bool runs = running != steps_.end();
+    if (runs && (told.step.kind == WorkerKind::kListener || wire::same(told, *running->told))) continue;
+    all.push_back({told, fresh.places[i]});
+  }
+  return all;
+}
+
+// Until the last one has ended.
+void Loader::watch_trials() {
+  if (!trials_) return;
+  trials_->tick(EventLoop::now_ns());
+  if (!trials_->finished()) return loop_.arm(trial_timer_, EventLoop::now_ns() + kTrialTickNs);
+  const Problems problems = trials_->problems();
+  auto fresh = std::exchange(on_trial_, nullptr);
+  trials_.reset();
+  if (!problems.empty()) return finish_reload(refuse_configuration("the configuration cannot be used", problems));
+  finish_reload(apply(std::move(fresh)));
+}
+
+// To all who asked for what was read; then what was asked for meanwhile.
+void Loader::finish_reload(const std::string& answer) {
+  trials_.reset();
+  on_trial_.reset();
+  for (Asker& asker : std::exchange(asked_, {})) {
+    if (asker.reply) asker.reply(answer);
+  }
+  if (stopping_ && !next_) {
+    for (Asker& asker : std::exchange(asked_meanwhile_, {})) {
+      if (asker.reply) asker.reply(kStopping);
+    }
+  }
+  begin_reload();
+  if (stopping_) rearm(EventLoop::now_ns());
+}
+
+std::string Loader::refuse_configuration(const std::string& why, const Problems& problems) {
+  constexpr std::size_t kShown = 20;
+  std::string text;
+  for (std::size_t i = 0; i < problems.size() && i < kShown; ++i) text += (i == 0 ? "" : "\n") + problems[i].spell();
+  if (problems.size() > kShown) text += "\nand " + std::to_string(problems.size() - kShown) + " more: mfdata check shows them";
+  log_.write(Level::kError, why + ", the one before stays in force: " + text);
+  configuration_problem_ = text;
+  metrics_.config_error();
+  return json{{"error", text}}.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string Loader::apply(std::shared_ptr<const Configuration> fresh) {
+  log_.write_problems(fresh->settings);
   configuration_problem_.clear();
-  if (next_settings_) {  // it is on its way already
-    next_settings_ = std::move(fresh);
+  if (next_) {  // one is on its way already
+    next_ = std::move(fresh);
     return R"({"reloaded":"everything"})";
   }
-  if (structure_of(fresh.general) != structure_of(settings_->general) || changes_a_kind(fresh)) {
+  if (structure_of(fresh->settings.general) != structure_of(settings_->general) || changes_a_kind(fresh->settings)) {
     log_.write(Level::kInfo, "the configuration has changed: all workers finish their file, then everything begins anew");
     stop();
-    next_settings_ = std::move(fresh);
+    next_ = std::move(fresh);
     return R"({"reloaded":"everything"})";
   }
-  if (auto taken = take_up(std::make_shared<const Settings>(std::move(fresh))); !taken) {
+  if (auto taken = take_up(std::move(fresh)); !taken) {
     configuration_problem_ = taken.error().text;
     log_.write(Level::kError, "the new configuration cannot be used, the one before stays in force: " + taken.error().text);
     metrics_.config_error();
     return json{{"error", taken.error().text}}.dump(-1, ' ', false, json::error_handler_t::replace);
   }
   metrics_.set_config_generation(++generation_);
+  log_.write(Level::kInfo, "the configuration is taken up, generation " + std::to_string(generation_));
   return R"({"reloaded":"workers"})";
 }
 

@@ -57,8 +57,8 @@ std::string Loader::status(bool all_refused) const {
   out["version"] = MFDATA_VERSION;
   out["pid"] = ::getpid();
   out["uptime_s"] = static_cast<double>(EventLoop::now_ns() - started_ns_) / 1e9;
-  out["state"] = next_settings_ ? "reloading" : stopping_ ? "stopping" : "running";
-  out["configuration"] = {{"generation", generation_}, {"problem", configuration_problem_}};
+  out["state"] = next_ ? "reloading" : stopping_ ? "stopping" : "running";
+  out["configuration"] = {{"generation", generation_}, {"problem", configuration_problem_}, {"reading", reloads()}};
   out["files_done"] = files_done_;
   out["results"] = results_;
   out["in_hand"] = schedule_->in_hand();
@@ -229,16 +229,23 @@ void Loader::hold_as_before(std::size_t step) {
   }
 }
 
-std::string Loader::answer(const std::string& request) {
+void Loader::answer(const std::string& request, const ControlServer::Reply& reply) {
   const json parsed = json::parse(request, nullptr, false);
   const std::string command =
       parsed.is_object() && parsed.contains("command") && parsed["command"].is_string() ? parsed["command"].get<std::string>() : "";
+  if (command == "reload") {
+    const bool tries = !parsed.contains("trial") || !parsed["trial"].is_boolean() || parsed["trial"].get<bool>();
+    return reload(tries, reply);
+  }
+  reply(answer_at_once(command, parsed));
+}
+
+std::string Loader::answer_at_once(const std::string& command, const json& parsed) {
   if (command == "status") return status(parsed.contains("refused") && parsed["refused"] == json("all"));
   if (command == "stop") {
     stop();
     return R"({"stopping":true})";
   }
-  if (command == "reload") return reload();
   if (command == "start_plugin" || command == "stop_plugin") {
     return start_plugin(parsed.contains("plugin") && parsed["plugin"].is_string() ? parsed["plugin"].get<std::string>() : "",
                         command == "start_plugin");

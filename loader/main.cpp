@@ -84,9 +84,13 @@ void set_cpu_policy(bool batch, LoaderLog& log) {
   log.write(Level::kWarning, system_error(errno, "[loader] cpu_policy = \"batch\" is not possible here, \"inherited\" is").text);
 }
 
-// One loader, until it ends; then the settings for the next one, or none. `settings`: those it begins with, and those it ends with.
-Result<std::optional<Settings>> serve(const Home& home, Settings& settings, const std::string& program, LoaderMetrics& metrics, unsigned& generation,
-                                      const std::string& problem) {
+using ConfigurationPointer = std::shared_ptr<const Configuration>;
+
+// One loader, until it ends; then the configuration for the next one, or nullptr. `configuration`: that which it begins with, and
+// that which it ends with.
+Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& configuration, const std::string& program, LoaderMetrics& metrics,
+                                   unsigned& generation, const std::string& problem) {
+  const Settings& settings = configuration->settings;
   auto alone = lock_workers_alone(home);
   if (!alone) return alone.error();
   EventLoop loop;
@@ -114,7 +118,8 @@ Result<std::optional<Settings>> serve(const Home& home, Settings& settings, cons
       });
   alone->close();
 
-  Loader loader(loop, home, settings, *spool, log, metrics, program, !all_recovered, std::move(in_hand));
+  const ConfigurationPointer begun_with = configuration;  // `settings` is of it
+  Loader loader(loop, home, configuration, *spool, log, metrics, program, !all_recovered, std::move(in_hand));
   MFDATA_TRY(metrics.serve(settings.general.metrics_listen));
   MFDATA_TRY(loader.start(generation, problem));
   log.write(Level::kInfo, generation == 1 ? "mfdata-loader " MFDATA_VERSION " runs " + home.root.string() + ", process " + std::to_string(::getpid())
@@ -122,8 +127,8 @@ Result<std::optional<Settings>> serve(const Home& home, Settings& settings, cons
   ::sd_notify(0, "READY=1");
   loop.run();
   generation = loader.generation();
-  std::optional<Settings> next = loader.take_next_settings();
-  settings = loader.settings();  // what was taken up meanwhile
+  ConfigurationPointer next = loader.take_next_configuration();
+  configuration = loader.configuration();  // what was taken up meanwhile
   if (!next) {
     ::sd_notify(0, "STOPPING=1");
     log.write(Level::kInfo, "stopped");
@@ -147,29 +152,26 @@ int run(const std::string& home_option) {
     return failed(lock.is(Code::kBusy) ? "a loader of this home is running already, process " + small_file(home->loader_lock()).value_or("?")
                                        : lock.error().text);
   std::string problem = provision(*home);
-  Problems problems;
-  Settings settings = load_settings(*home, problems);
-  for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
-  if (!problems.empty()) {
+  ConfigurationPointer configuration = read_configuration(*home);
+  for (const Problem& problem : configuration->problems) std::cerr << problem.spell() << '\n';
+  if (!configuration->problems.empty()) {
     if (!problem.empty()) std::cerr << "mfdata-loader: " << problem << '\n';
     return failed("the configuration has errors: mend them, and try \"mfdata check\"");
   }
 
   LoaderMetrics metrics;
-  std::optional<Settings> before;
+  ConfigurationPointer before;
   for (unsigned generation = 1;; ++generation) {
-    auto next = serve(*home, settings, *program, metrics, generation, problem);
+    auto next = serve(*home, configuration, *program, metrics, generation, problem);
     problem.clear();
     if (!next && before) {  // the new configuration is right, but cannot be run: the one before can
       problem = "the new configuration cannot be used, the one before runs again: " + printable(next.error().text);
-      settings = *std::exchange(before, std::nullopt);
+      configuration = std::exchange(before, nullptr);
       continue;
     }
     if (!next) return failed(next.error().text);
     if (!*next) return 0;
-    Problems of_latest;
-    Settings latest = load_settings(*home, of_latest);  // what has changed while files were finished
-    before = std::exchange(settings, of_latest.empty() ? std::move(latest) : std::move(**next));
+    before = std::exchange(configuration, *next);
   }
 }
 

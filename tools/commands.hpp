@@ -13,10 +13,10 @@ int fail(const std::string& text);    // "<program>: text", 1
 int misuse(const std::string& text);  // the same, 2: what was asked for makes no sense, whatever the home holds
 
 int init(const std::string& directory, const std::string& plugins);
-int check(const std::string& home, bool as_json);
+int check(const std::string& home, bool as_json, bool tries);  // tries: each component is started on trial
 int status(const std::string& home, bool as_json, bool all_refused);
 int stop(const std::string& home, double timeout_s);
-int reload(const std::string& home, double timeout_s);
+int reload(const std::string& home, double timeout_s, bool tries);  // tries: what has changed is started on trial before
 
 struct InjectOptions {
   std::vector<std::string> files;

@@ -39,7 +39,7 @@ Result<FileDescriptor> connect_to(const Home& home, const sockaddr_un& address) 
 
 }  // namespace
 
-Result<std::string> ask_loader(const Home& home, const std::string& request) {
+Result<std::string> ask_loader(const Home& home, const std::string& request, double patience_s) {
   const std::string path = home.control_socket().string();
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -47,14 +47,22 @@ Result<std::string> ask_loader(const Home& home, const std::string& request) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   auto socket = connect_to(home, address);
   if (!socket) return socket.error();
-  const timeval patience{10, 0};
+  const timeval patience{static_cast<time_t>(patience_s), 0};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   MFDATA_TRY(write_all(socket->get(), request + '\n', path));
   auto reply = read_all(socket->get(), std::size_t{16} << 20, path);
+  if (!reply && (reply.error().errnum == EAGAIN || reply.error().errnum == EWOULDBLOCK)) {
+    return Error{Code::kBusy, 0, "the loader has not answered within " + std::to_string(patience.tv_sec) + " s: it is busy with what was asked, or hangs. See its log"};
+  }
   if (!reply) return reply.error();
   if (!reply->ends_with('\n')) return Error{Code::kIo, 0, "the loader did not answer"};
   reply->pop_back();
   return reply;
+}
+
+Result<std::string> ask_for_reload(const Home& home, bool tries) {
+  constexpr double kPatience_s = 300;  // two reloads, each with components that do not come to an end
+  return ask_loader(home, tries ? R"({"command":"reload"})" : R"({"command":"reload","trial":false})", kPatience_s);
 }
 
 }  // namespace mfdata::tools

@@ -5,7 +5,11 @@
 
 namespace mfdata::tools {
 
-// One line of JSON in, one out. One that is starting is waited for, up to half a minute (kBusy then). kGone: no loader runs.
-Result<std::string> ask_loader(const Home& home, const std::string& request);
+// One line of JSON in, one out. One that is starting is waited for, up to half a minute (kBusy then). kGone: no loader runs. kBusy
+// as well when it has not answered within `patience_s`.
+Result<std::string> ask_loader(const Home& home, const std::string& request, double patience_s = 10);
+
+// Has it take up a changed configuration. It answers when it has read and tried everything, which it bounds by itself.
+Result<std::string> ask_for_reload(const Home& home, bool tries);
 
 }  // namespace mfdata::tools

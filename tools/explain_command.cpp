@@ -128,7 +128,7 @@ void print(const json& explained, bool matching_only) {
 }  // namespace
 
 int explain(const std::string& option, const ExplainOptions& options, bool as_json) {
-  auto at = operate(option);
+  auto at = operate(option, Reads::kEverything);
   if (!at) return fail(at.error().text);
   const Settings& settings = at->settings;
   for (const Problem& problem : settings.rule_problems) std::cerr << problem.spell() << '\n';

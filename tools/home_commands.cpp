@@ -14,6 +14,7 @@
 #include "libmfdata/home_owner.hpp"
 #include "libmfdata/plugin_store.hpp"
 #include "libmfdata/settings.hpp"
+#include "start_checks.hpp"
 
 namespace fs = boost::filesystem;
 
@@ -143,11 +144,19 @@ int init(const std::string& directory, const std::string& plugins) {
   return 0;
 }
 
-int check(const std::string& option, bool as_json) {
+int check(const std::string& option, bool as_json, bool tries) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
+  if (auto owner = become_owner(*home); !owner) return fail(owner.error().text);
   Problems problems;
   const Settings settings = load_settings(*home, problems);
+  if (problems.empty()) {
+    const auto add = [&](const Problems& more) { problems.insert(problems.end(), more.begin(), more.end()); };
+    add(try_addresses(*home, settings));
+    auto started = tries ? try_components(*home, settings) : Result<Problems>(Problems());
+    if (!started) return fail(started.error().text);
+    add(*started);
+  }
   for (const Problems& more : {settings.rule_problems, settings.target_problems, settings.warnings}) {
     problems.insert(problems.end(), more.begin(), more.end());
   }

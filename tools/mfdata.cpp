@@ -23,7 +23,10 @@ int main(int argc, char** argv) {
   init_command->add_option("--plugins", plugins, "names of built-in plugins or folders, with commas; the first gets the files")->capture_default_str();
   init_command->callback([&] { run = [&] { return init(directory, plugins); }; });
 
-  app.add_subcommand("check", "checks the whole configuration; prints every problem")->callback([&] { run = [&] { return check(home, as_json); }; });
+  bool no_trial = false;
+  auto* check_command = app.add_subcommand("check", "checks the whole configuration, and starts each component on trial; prints every problem");
+  check_command->add_flag("--no-trial", no_trial, "starts nothing: for components that cannot run twice at a time");
+  check_command->callback([&] { run = [&] { return check(home, as_json, !no_trial); }; });
   bool all_refused = false;
   auto* status_command = app.add_subcommand("status", "shows the loader, its steps, what takes long, trash, refused arrivals; without a loader what stands on disk, exit 1");
   status_command->add_flag("--refused", all_refused, "show all refused arrivals, not only the first hundred");
@@ -35,7 +38,8 @@ int main(int argc, char** argv) {
   stop_command->callback([&] { run = [&] { return stop(home, timeout); }; });
   auto* reload_command = app.add_subcommand("reload", "has the loader take up a changed configuration while files flow; a wrong one changes nothing");
   add_seconds(*reload_command, "--timeout", timeout, "how long to wait (default 60)");
-  reload_command->callback([&] { run = [&] { return reload(home, timeout); }; });
+  reload_command->add_flag("--no-trial", no_trial, "does not start changed components on trial before: for those that cannot run twice at a time");
+  reload_command->callback([&] { run = [&] { return reload(home, timeout, !no_trial); }; });
 
   InjectOptions injected;
   auto* inject_command = app.add_subcommand("inject", "puts copies of files into a watched directory, or before a step");

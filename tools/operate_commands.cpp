@@ -11,7 +11,7 @@
 
 #include "commands.hpp"
 #include "control_client.hpp"
-#include "libmfdata/settings.hpp"
+#include "libmfdata/settings_places.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "treatments.hpp"
@@ -31,7 +31,7 @@ std::size_t entries(const fs::path& directory) {
 
 // Files per directory of the spool, as they stand on disk: true with and without a loader.
 json on_disk(const std::string& data_dir) {
-  json out = {{"steps", json::object()}, {"waiting", json::object()}, {"in_hand", json::object()}, {"trash", json::object()}};
+  json out = {{"steps", json::object()}, {"waiting", json::object()}, {"in_hand", json::object()}, {"trash", json::object()}, {"taken_in", 0}};
   boost::system::error_code code;
   for (fs::directory_iterator at(data_dir, code), end; !code && at != end; at.increment(code)) {
     const std::string name = at->path().filename().string();
@@ -51,6 +51,13 @@ json on_disk(const std::string& data_dir) {
     }
     if (files > 0) out["in_hand"][step->path().filename().string()] = files;
   }
+  // Arrivals that are no longer where they arrived, and not yet before a step: a file of somebody else that still grows, for example.
+  std::size_t taken_in = 0;
+  for (fs::directory_iterator at(fs::path(data_dir) / layout::kAccept, code), end; !code && at != end; at.increment(code)) {
+    boost::system::error_code gone;
+    taken_in += fs::is_directory(at->symlink_status(gone));
+  }
+  out["taken_in"] = taken_in;
   for (fs::directory_iterator at(fs::path(data_dir) / "trash", code), end; !code && at != end; at.increment(code)) {
     std::size_t files = 0;
     boost::system::error_code gone;
@@ -59,6 +66,22 @@ json on_disk(const std::string& data_dir) {
       files += suffix != ".json" && suffix != ".tags";
     }
     if (files > 0) out["trash"][at->path().filename().string()] = files;
+  }
+  return out;
+}
+
+// Steps before which files wait, and that nobody configures. Those that the loader runs are known, and of the others the files of
+// their own plugins tell: a home may have too many rules to read all of them for this.
+json without_plugin(const Home& home, const GeneralSettings& general, const json& status) {
+  std::set<std::string> known;
+  for (const json& row : status["steps"]) {
+    if (row.value("state", "") != "ending") known.insert(row.value("step", ""));
+  }
+  json out = json::object();
+  for (const auto& [step, count] : status["disk"]["steps"].items()) {
+    std::string slashed = step;
+    if (const std::size_t dot = slashed.find('.'); dot != std::string::npos) slashed.replace(dot, 1, "/");
+    if (count.get<std::size_t>() > 0 && !known.contains(slashed) && !is_configured(home, general, slashed)) out[slashed] = count;
   }
   return out;
 }
@@ -115,7 +138,8 @@ json arrivals_on_disk(const GeneralSettings& general, const json& status) {
     boost::system::error_code code;
     for (fs::directory_iterator at(fs::path(directory).is_absolute() ? fs::path(directory) : fs::path(general.data_dir) / directory, code), end;
          !code && at != end; at.increment(code)) {
-      files += !is_ignored(ignore, at->path().filename().string()) && !fs::is_directory(at->symlink_status());
+      boost::system::error_code gone;
+      files += !is_ignored(ignore, at->path().filename().string()) && !fs::is_directory(at->symlink_status(gone));
     }
     out[directory] = files;
   };
@@ -147,20 +171,15 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
   Problems problems;
-  const Settings settings = load_settings(*home, problems);
+  const GeneralSettings general = load_general_settings(*home, problems);
   auto reply = ask_loader(*home, json{{"command", "status"}, {"refused", all_refused ? "all" : "some"}}.dump());
   if (!reply && !reply.is(Code::kGone)) fail(reply.error().text);  // what stands on disk is shown all the same
   json out = reply ? json::parse(*reply, nullptr, false)
                    : json{{"state", reply.is(Code::kGone) ? "not running" : "not answering"}, {"steps", json::array()}, {"refused", json::array()}};
   if (out.is_discarded()) return fail("the loader's answer is no JSON");
-  out["disk"] = on_disk(settings.general.data_dir);
-  out["disk"]["arrivals"] = arrivals_on_disk(settings.general, out);
-  out["no_plugin"] = json::object();
-  for (const auto& [step, count] : out["disk"]["steps"].items()) {
-    std::string slashed = step;
-    if (const std::size_t dot = slashed.find('.'); dot != std::string::npos) slashed.replace(dot, 1, "/");
-    if (!settings.find_step(slashed) && count.get<std::size_t>() > 0) out["no_plugin"][slashed] = count;
-  }
+  out["disk"] = on_disk(general.data_dir);
+  out["disk"]["arrivals"] = arrivals_on_disk(general, out);
+  out["no_plugin"] = without_plugin(*home, general, out);
   if (as_json) {
     std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
     return reply ? 0 : 1;
@@ -179,6 +198,7 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   } else {
     print_disk(out["disk"]);
   }
+  if (const auto files = out["disk"]["taken_in"].get<std::size_t>(); files > 0) std::cout << "being taken in: " << files << '\n';
   for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";
@@ -208,7 +228,7 @@ int stop(const std::string& option, double timeout_s) {
 }
 
 // What only concerns workers is taken up at once; otherwise a new loader begins, which knows its generation.
-int reload(const std::string& option, double timeout_s) {
+int reload(const std::string& option, double timeout_s, bool tries) {
   auto home = find_home(option);
   if (!home) return fail(home.error().text);
   const auto generation = [&] {
@@ -217,7 +237,7 @@ int reload(const std::string& option, double timeout_s) {
     return status.is_object() && status.value("state", "") == "running" ? status.value("/configuration/generation"_json_pointer, 0) : 0;
   };
   const int before = generation();
-  const auto reply = ask_loader(*home, R"({"command":"reload"})");
+  const auto reply = ask_for_reload(*home, tries);
   if (!reply) return fail(reply.error().text);
   const json answer = json::parse(*reply, nullptr, false);
   if (!answer.is_object() || !answer.contains("reloaded")) return fail("nothing is changed, the loader goes on as before: " + (answer.is_object() ? answer.value("error", *reply) : *reply));

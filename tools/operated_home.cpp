@@ -12,11 +12,16 @@
 
 namespace mfdata::tools {
 
-Result<Operated> operate(const std::string& home_option) {
+Result<Operated> operate(const std::string& home_option, Reads reads) {
   auto home = find_home(home_option);
   if (!home) return home.error();
   Problems problems;
-  Settings settings = load_settings(*home, problems);
+  Settings settings;
+  if (reads == Reads::kEverything) {
+    settings = load_settings(*home, problems);
+  } else {
+    settings.general = load_general_settings(*home, problems);
+  }
   for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
   if (!problems.empty()) return Error{Code::kBadConfig, 0, "the configuration is wrong, see above: mend it first (mfdata check)"};
   auto spool = Spool::open(settings.general.data_dir, settings.general.durability);

@@ -13,9 +13,12 @@ struct Operated {
   Spool spool;
 };
 
-// The home of --home. Every problem of its configuration goes to stderr, and any of them is an error: the command could be
+// The files of plugins may hold many thousand rules: who looks at the spool alone reads nothing of them, and `settings` has no plugins.
+enum class Reads { kGeneral, kEverything };
+
+// The home of --home. Every problem of what is read of its configuration goes to stderr, and any of them is an error: the command could be
 // at work in another data directory than the operator's. Bad rules are none.
-Result<Operated> operate(const std::string& home_option);
+Result<Operated> operate(const std::string& home_option, Reads reads = Reads::kGeneral);
 
 // The turn of a command that changes files: another one, and the loader's collection, wait for it, and so does a loader that
 // starts and recovers. It lasts as long as the object.

@@ -32,7 +32,7 @@ Result<GeneralSettings> settings_of(const Home& home) {
 
 // Has a running loader take up what has changed. Its answer is the last word of the command.
 int tell_loader(const Home& home, const std::string& done) {
-  const auto answer = ask_loader(home, R"({"command":"reload"})");
+  const auto answer = ask_for_reload(home, true);
   if (answer.is(Code::kGone)) {
     std::cout << done << '\n';
     return 0;
@@ -46,7 +46,8 @@ int tell_loader(const Home& home, const std::string& done) {
   std::cout << done << '\n';
   return fail("the loader did not take it up, and goes on as before: " + (parsed.is_object() ? parsed.value("error", "it gave no reason")
                                                                           : answer           ? *answer
-                                                                                             : answer.error().text));
+                                                                                             : answer.error().text) +
+              "\nMend it (keys of a plugin are set in etc/plugins.d/NAME.toml), and then: mfdata reload");
 }
 
 // What the loader says of each plugin: "running", "draining 1.0.0", "stopped" ...; empty: none runs.

@@ -11,6 +11,7 @@
 #include "control_client.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/printable.hpp"
+#include "libmfdata/settings_places.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "operated_home.hpp"
 #include "treatments.hpp"
@@ -22,10 +23,11 @@ namespace {
 
 // A step that is configured, or whose files still wait though its plugin is gone.
 Result<void> check_step(const Operated& at, const std::string& step, bool must_be_configured) {
-  if (at.settings.find_step(step)) return {};
+  if (is_configured(at.home, at.settings.general, step)) return {};
   if (!must_be_configured && step.find('/') != std::string::npos && at.spool.disk().exists(layout::step_directory(dotted(step)))) return {};
   std::vector<std::string> known;
-  for (const PluginSettings& plugin : at.settings.plugins) {
+  Problems ignored;
+  for (const PluginSettings& plugin : load_settings(at.home, ignored).plugins) {
     for (const StepSettings& one : plugin.steps) known.push_back(one.slashed());
   }
   const auto near = near_miss(step, known);

@@ -8,6 +8,7 @@
 #include "control_client.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/printable.hpp"
+#include "libmfdata/settings.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/waiting_file.hpp"
 
@@ -62,7 +63,10 @@ std::string original_name(const Home& home, const std::string& step, const json&
 
 std::vector<Watched> watched_directories(const Operated& at) {
   const json status = status_of(at.home);
-  if (!status.is_object() || !status.contains("watched")) return configured(at.settings);
+  if (!status.is_object() || !status.contains("watched")) {
+    Problems ignored;  // what can be read is better than nothing
+    return configured(load_settings(at.home, ignored));
+  }
   std::vector<Watched> all;
   for (const json& watched : status["watched"]) {
     for (const json& step : watched["steps"]) {

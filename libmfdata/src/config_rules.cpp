@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <unordered_map>
 
 namespace mfdata {
 namespace {
@@ -33,7 +34,7 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data.watch.*", "ready", T::kReady, nullptr, "as [data] ready, for this directory"},
     {"data.watch.*", "ready_at_start", T::kReadyAtStart, nullptr, "as [data] ready_at_start, for this directory"},
     {"data.watch.*", "ignore", T::kStrings, nullptr, "as [data] ignore, for this directory"},
-    {"data.watch.*", "foreign_quiet", T::kDuration, nullptr, "as [data] foreign_quiet, for this directory", nullptr, 0, 86400},
+    {"data.watch.*", "foreign_quiet", T::kDuration, nullptr, "as [data] foreign_quiet, for this directory; one that grows after it was taken waits for that of [data]", nullptr, 0, 86400},
     {"loader", "cpu_policy", T::kString, "batch", "batch: who is woken waits for who runs (SCHED_BATCH); inherited: as the loader was started",
      "batch|inherited"},
     {"loader", "max_crashes", T::kInteger, "3", "after so many crashes on one file it goes to trash", nullptr, 1, 1000},
@@ -193,33 +194,44 @@ std::size_t fit(const std::string& variant, const std::string& config_name) {
   return fits ? variant.size() + 1 : 0;
 }
 
-ConfigValue choose_variants(const ConfigValue& value, const std::string& config_name) {
+ConfigValue choose_variants(ConfigValue value, const std::string& config_name) {
   if (value.kind() != ConfigValue::Kind::kTable) return value;
   ConfigValue chosen(ConfigValue::Table(), value.where());
-  std::vector<std::pair<std::string, std::size_t>> best;
-  for (const auto& [name, member] : value.table()) {
-    const VariantKey split = split_variant(name);
+  struct Best {
+    std::size_t fits, place;  // in `chosen`
+  };
+  std::unordered_map<std::string, Best> best;
+  for (auto& [name, member] : value.table()) {
+    VariantKey split = split_variant(name);
     const std::size_t fits = fit(split.variant, config_name);
     if (fits == 0) continue;
-    auto at = std::find_if(best.begin(), best.end(), [&](const auto& entry) { return entry.first == split.key; });
-    if (at != best.end() && at->second > fits) continue;
-    if (at == best.end()) {
-      best.emplace_back(split.key, fits);
+    const auto [at, is_new] = best.try_emplace(split.key, Best{fits, chosen.table().size()});
+    if (at->second.fits > fits) continue;
+    at->second.fits = fits;
+    ConfigValue taken = choose_variants(std::move(member), config_name);
+    if (is_new) {
+      chosen.table().emplace_back(std::move(split.key), std::move(taken));
     } else {
-      at->second = fits;
+      chosen.table()[at->second.place].second = std::move(taken);
     }
-    chosen.put(split.key, choose_variants(member, config_name));
   }
   return chosen;
 }
 
-void merge_into(ConfigValue& below, const ConfigValue& above) {
-  for (const auto& [name, value] : above.table()) {
-    ConfigValue* there = below.find(name);
-    if (there && there->kind() == ConfigValue::Kind::kTable && value.kind() == ConfigValue::Kind::kTable) {
-      merge_into(*there, value);
+void merge_into(ConfigValue& below, ConfigValue above) {
+  std::unordered_map<std::string, std::size_t> places;
+  for (const auto& member : below.table()) places.emplace(member.first, places.size());
+  for (auto& [name, value] : above.table()) {
+    const auto [at, is_new] = places.try_emplace(name, below.table().size());
+    if (is_new) {
+      below.table().emplace_back(name, std::move(value));
+      continue;
+    }
+    ConfigValue& there = below.table()[at->second].second;
+    if (there.kind() == ConfigValue::Kind::kTable && value.kind() == ConfigValue::Kind::kTable) {
+      merge_into(there, std::move(value));
     } else {
-      below.put(name, value);
+      there = std::move(value);
     }
   }
 }
@@ -354,9 +366,9 @@ VariantKey split_variant(const std::string& key) {
   return {key.substr(0, open), key.substr(open + 1, key.size() - open - 2)};
 }
 
-ConfigValue merge_layers(const std::vector<ConfigValue>& layers, const std::string& config_name) {
+ConfigValue merge_layers(std::vector<ConfigValue> layers, const std::string& config_name) {
   ConfigValue merged{ConfigValue::Table()};
-  for (const ConfigValue& layer : layers) merge_into(merged, choose_variants(layer, config_name));
+  for (ConfigValue& layer : layers) merge_into(merged, choose_variants(std::move(layer), config_name));
   return merged;
 }
 

@@ -1,6 +1,7 @@
 #include "custom_keys.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "libmfdata/config_rules.hpp"
 
@@ -56,7 +57,9 @@ void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& proble
                std::find(choices.begin(), choices.end(), value->string()) == choices.end()) {
       std::string all;
       for (const std::string& choice : choices) all += (all.empty() ? "" : "|") + choice;
-      add(problems, value->where(), "[custom] " + key + " is one of " + all + ", not \"" + value->string().substr(0, 40) + '"');
+      const auto near = near_miss(value->string(), choices);
+      add(problems, value->where(), "[custom] " + key + " is one of " + all + ", not \"" + value->string().substr(0, 40) + '"',
+          near ? "did you mean \"" + *near + "\"?" : "");
     } else if (rule.type == KeyRule::Type::kDuration) {
       *value = ConfigValue(*duration_seconds(*value), value->where());
     } else if (rule.type == KeyRule::Type::kSize) {
@@ -76,11 +79,12 @@ void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problem
     if (!keys || keys->kind() != ConfigValue::Kind::kTable) continue;
     for (const auto& member : keys->table()) known.push_back(split_variant(member.first).key);
   }
+  const std::unordered_set<std::string> known_keys(known.begin(), known.end());
   for (std::size_t i = 1; i < layers.size(); ++i) {
     const ConfigValue* custom = layers[i].find("custom");
     if (!custom || custom->kind() != ConfigValue::Kind::kTable) continue;
     for (const auto& [name, value] : custom->table()) {
-      if (std::find(known.begin(), known.end(), split_variant(name).key) != known.end()) continue;
+      if (known_keys.contains(split_variant(name).key)) continue;
       const auto near = near_miss(split_variant(name).key, known);
       add(problems, value.where(), "the plugin has no key \"" + name + "\" in [custom]", near ? "did you mean \"" + *near + "\"?" : "");
     }

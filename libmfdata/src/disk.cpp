@@ -314,6 +314,18 @@ std::pair<off_t, off_t> next_data(int file, off_t at, off_t size) {
   return {begin, end > begin ? std::min(end, size) : size};
 }
 
+// A copy that ends with a hole gets its size by its last byte, not by ftruncate(2): ext4 commits a size that was set before
+// the content it has to allocate yet, and after a power cut the file is as long as it should be, and all zeros.
+Result<void> end_with_hole(int to, off_t end, std::uint64_t size, const std::string& path) {
+  struct stat copy {};
+  if (::fstat(to, &copy) != 0) return failed("look at the copy", path);
+  if (copy.st_size >= end) return {};
+  ssize_t written = -1;
+  do written = ::pwrite(to, "", 1, end - 1);
+  while (written < 0 && errno == EINTR);
+  return written == 1 ? Result<void>() : copy_failed(errno, to, size, path);
+}
+
 }  // namespace
 
 Result<void> copy_content(int from, int to, const std::string& path) {
@@ -341,7 +353,8 @@ Result<void> copy_content(int from, int to, const std::string& path) {
       if (!rest) return rest.error();
       at = *rest;
     }
-    if (::ftruncate(to, at) != 0) return copy_failed(errno, to, size, path);  // a hole at the end
+    auto ended = end_with_hole(to, at, size, path);
+    if (!ended) return ended.error();
   }
   if (::fstat(from, &after) != 0 || ::fstat(to, &copied) != 0) return failed("look at the copy", path);
   const bool sized = after.st_size != 0 || before.st_size != 0;

@@ -1,12 +1,16 @@
 #include "libmfdata/settings.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <boost/filesystem/operations.hpp>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
+#include <thread>
 
 #include "libmfdata/config_rules.hpp"
+#include "libmfdata/settings_places.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/toml_reader.hpp"
 #include "libmfdata/version.hpp"
@@ -311,7 +315,8 @@ const StepSettings* Settings::find_step(const std::string& slashed) const {
 
 static fs::path layer_of_administrator(const Home& home) { return home.administrator.empty() ? administrator_directory() : home.administrator; }
 
-GeneralSettings load_general_settings(const Home& home, Problems& problems) {
+// The tree of mfdata.toml and of the administrator's, and the name that chooses its variants.
+static std::pair<ConfigValue, std::string> general_tree(const Home& home, Problems& problems) {
   std::vector<ConfigValue> layers;
   read_layer(home.configuration(), ConfigFile::kMfdata, false, layers, problems);
   read_layer(layer_of_administrator(home) / "mfdata.toml", ConfigFile::kMfdata, false, layers, problems);
@@ -320,7 +325,19 @@ GeneralSettings load_general_settings(const Home& home, Problems& problems) {
   const SectionReader names(ConfigFile::kMfdata, "mfdata", plain.find("mfdata"));
   const char* variable = std::getenv("MFDATA_CONFIG");
   const std::string config_name = variable && *variable ? variable : names.text("config_name");
-  return general_settings(merge_layers(layers, config_name), config_name, home, problems);
+  return {merge_layers(std::move(layers), config_name), config_name};
+}
+
+GeneralSettings load_general_settings(const Home& home, Problems& problems) {
+  const auto [tree, config_name] = general_tree(home, problems);
+  return general_settings(tree, config_name, home, problems);
+}
+
+Location place_of_metrics(const Home& home) {
+  Problems ignored;
+  const auto [tree, config_name] = general_tree(home, ignored);
+  const ConfigValue* listen = tree.at_path("metrics.listen");
+  return listen ? listen->where() : Location{};
 }
 
 // By name, as installed; `as_if`: but one of them.
@@ -340,7 +357,46 @@ static std::vector<PluginFolder> plugin_folders(const Home& home, const PluginFo
   return all;
 }
 
-static Settings load_each(const Home& home, const PluginFolder* as_if, Problems& problems) {
+namespace {
+
+struct ReadPlugin {
+  std::optional<PluginSettings> settings;
+  Problems problems;
+};
+
+// One plugin with the operator's layers. Looks at nothing but its files: plugins are read side by side.
+ReadPlugin read_plugin(const Home& home, const PluginFolder& plugin, const std::string& config_name) {
+  std::vector<ConfigValue> layers;
+  ReadPlugin read;
+  Problems& own = read.problems;
+  read_layer(plugin.folder + "/plugin.toml", ConfigFile::kPlugin, true, layers, own);
+  read_layer(home.override_of(plugin.name), ConfigFile::kPlugin, false, layers, own);
+  read_layer(layer_of_administrator(home) / "plugins.d" / (plugin.name + ".toml"), ConfigFile::kPlugin, false, layers, own);
+  if (own.empty()) {
+    check_overrides(layers, own);
+    check_custom_keys(layers, own);
+  }
+  if (own.empty()) read.settings = plugin_settings(merge_layers(std::move(layers), config_name), plugin.folder, plugin.name, own);
+  return read;
+}
+
+// In the order of the folders.
+std::vector<ReadPlugin> read_plugins(const Home& home, const std::vector<PluginFolder>& folders, const std::string& config_name) {
+  constexpr std::size_t kFew = 8;  // which are read sooner than a thread starts
+  std::vector<ReadPlugin> all(folders.size());
+  std::atomic<std::size_t> next{0};
+  const auto work = [&] {
+    for (std::size_t i; (i = next++) < folders.size();) all[i] = read_plugin(home, folders[i], config_name);
+  };
+  std::vector<std::thread> helpers;
+  const std::size_t processors = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+  for (std::size_t i = 1; folders.size() > kFew && i < processors; ++i) helpers.emplace_back(work);
+  work();
+  for (std::thread& helper : helpers) helper.join();
+  return all;
+}
+
+Settings load_each(const Home& home, const PluginFolder* as_if, Problems& problems) {
   Settings settings;
   settings.general = load_general_settings(home, problems);
   const std::vector<PluginFolder> folders = plugin_folders(home, as_if, problems);
@@ -349,21 +405,25 @@ static Settings load_each(const Home& home, const PluginFolder* as_if, Problems&
   for (const fs::path& layer : {home.override_of("").parent_path(), layer_of_administrator(home) / "plugins.d"}) {
     check_override_files(layer, installed, problems, settings.warnings);
   }
-  for (const auto& [name, folder] : folders) {
-    std::vector<ConfigValue> plugin_layers;
-    Problems own;
-    read_layer(folder + "/plugin.toml", ConfigFile::kPlugin, true, plugin_layers, own);
-    read_layer(home.override_of(name), ConfigFile::kPlugin, false, plugin_layers, own);
-    read_layer(layer_of_administrator(home) / "plugins.d" / (name + ".toml"), ConfigFile::kPlugin, false, plugin_layers, own);
-    if (own.empty()) {
-      check_overrides(plugin_layers, own);
-      check_custom_keys(plugin_layers, own);
-    }
-    if (own.empty()) settings.plugins.push_back(plugin_settings(merge_layers(plugin_layers, settings.general.config_name), folder, name, own));
-    problems.insert(problems.end(), own.begin(), own.end());
+  for (ReadPlugin& read : read_plugins(home, folders, settings.general.config_name)) {
+    if (read.settings) settings.plugins.push_back(std::move(*read.settings));
+    problems.insert(problems.end(), read.problems.begin(), read.problems.end());
   }
   resolve_directories(settings, home, problems);
   return settings;
+}
+
+}  // namespace
+
+bool is_configured(const Home& home, const GeneralSettings& general, const std::string& slashed) {
+  const std::string name = slashed.substr(0, slashed.find('/'));
+  boost::system::error_code code;
+  const std::string folder = valid_plugin_name(name) ? fs::canonical(home.current(name), code).string() : "";
+  if (folder.empty() || code) return false;
+  const ReadPlugin read = read_plugin(home, {name, folder}, general.config_name);
+  return read.settings && std::any_of(read.settings->steps.begin(), read.settings->steps.end(), [&](const StepSettings& step) {
+           return step.kind == WorkerKind::kStep && step.slashed() == slashed;
+         });
 }
 
 Settings load_settings_alone(const Home& home, Problems& problems) { return load_each(home, nullptr, problems); }
@@ -378,7 +438,7 @@ PluginSettings load_plugin_folder(const std::string& folder, Problems& problems)
   std::vector<ConfigValue> layers;
   read_layer(fs::path(folder) / "plugin.toml", ConfigFile::kPlugin, true, layers, problems);
   if (!problems.empty()) return {};
-  PluginSettings plugin = plugin_settings(merge_layers(layers, ""), folder, "", problems);
+  PluginSettings plugin = plugin_settings(merge_layers(std::move(layers), ""), folder, "", problems);
   problems.insert(problems.end(), plugin.rule_problems.begin(), plugin.rule_problems.end());
   return plugin;
 }

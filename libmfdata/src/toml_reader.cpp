@@ -19,6 +19,9 @@ constexpr int kMaxDepth = 32;
 constexpr int kMaxDots = 16;
 constexpr int kMaxElements = 20'000;
 constexpr std::size_t kMaxLine = 64 * 1024;
+constexpr const char* kLongLine =
+    "a line is longer than 65536 bytes: an inline table { } stands on one line, so write a long one as a table of its own, with one key "
+    "on each line (many rules: [switch_rules.rules] below their [[switch_rules]])";
 
 std::string cut(std::string text) {
   text.resize(std::min<std::size_t>(text.size(), 160));
@@ -47,7 +50,7 @@ class Bounds {
         if (quote_length_ == 1) quote_length_ = 0;
         continue;
       }
-      if (i - column_start_ > kMaxLine) return at(filename_, line_, "a line is longer than 65536 bytes");
+      if (i - column_start_ > kMaxLine) return at(filename_, line_, kLongLine);
       if (comment_) continue;
       if (quote_length_ > 0) {
         inside_string(text, i);

@@ -3,20 +3,26 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "libmfdata/printable.hpp"
+
 namespace mfdata::wire {
 namespace {
 
 using nlohmann::json;
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t length = static_cast<unsigned char>(text[0]) < 0x80 ? 1 : utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 // Configuration strings may hold any bytes (a secret, a path): as arrays of bytes when they are not UTF-8.
 json bytes(const std::string& text) {
-  json value = text;
-  try {
-    (void)value.dump();
-  } catch (const json::exception&) {
-    value = json::object({{"bytes", std::vector<unsigned char>(text.begin(), text.end())}});
-  }
-  return value;
+  if (is_utf8(text)) return text;
+  return json::object({{"bytes", std::vector<unsigned char>(text.begin(), text.end())}});
 }
 
 std::string text_of(const json& value) {
@@ -216,7 +222,8 @@ WorkerSettings settings_for(const Settings& settings, const Home& home, const Pl
   worker.max_crashes = settings.general.max_crashes;
   worker.log_level = step.log_level.empty() ? settings.general.log_level : step.log_level;
   for (const PluginSettings& other : settings.plugins) {
-    std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules), [&](const SwitchRule& rule) { return rule.switch_plugin == plugin.name; });
+    std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules),
+                 [&](const SwitchRule& rule) { return rule.switch_plugin == plugin.name; });
   }
   worker.predicate_timeout_s = settings.general.predicate_timeout_s;
   worker.predicates = predicates_of(worker.rules, settings, home, problems);
@@ -224,11 +231,10 @@ WorkerSettings settings_for(const Settings& settings, const Home& home, const Pl
   return worker;
 }
 
-std::string encode(const WorkerSettings& settings) {
+// Two lines: what is small and differs from worker to worker, then what is large and is spelled once.
+static std::string small_part(const WorkerSettings& settings) {
   json out;
   each_member(settings, Write{out});
-  out["custom"] = tree(settings.custom);
-  out["rules"] = rules(settings.rules);
   out["predicates"] = json::array();
   for (const PredicateLibrary& one : settings.predicates) {
     out["predicates"].push_back({bytes(one.plugin), bytes(one.library), bytes(one.plugin_dir), tree(one.custom)});
@@ -236,16 +242,45 @@ std::string encode(const WorkerSettings& settings) {
   return out.dump();
 }
 
+static std::string large_part(const WorkerSettings& settings) {
+  return json{{"custom", tree(settings.custom)}, {"rules", rules(settings.rules)}}.dump();
+}
+
+// The other tasks run no plugin.
+static bool needs_large_part(Task task) { return task == Task::kRun || task == Task::kPredicates || task == Task::kTryStart; }
+
+void seal(WorkerSettings& settings) {
+  if (settings.sealed) return;
+  settings.sealed = std::make_shared<const std::string>(large_part(settings));
+  settings.custom = ConfigValue(ConfigValue::Table());
+  settings.rules = {};
+}
+
+bool same(const WorkerSettings& a, const WorkerSettings& b) {
+  const bool same_large = a.sealed && b.sealed ? a.sealed == b.sealed || *a.sealed == *b.sealed
+                                               : (a.sealed ? *a.sealed : large_part(a)) == (b.sealed ? *b.sealed : large_part(b));
+  return same_large && small_part(a) == small_part(b);
+}
+
+std::string encode(const WorkerSettings& settings) {
+  std::string text = small_part(settings) + '\n';
+  if (!needs_large_part(settings.task)) return text;
+  return text + (settings.sealed ? *settings.sealed : large_part(settings));
+}
+
 Result<WorkerSettings> decode_settings(const std::string& text) {
   try {
-    const json in = json::parse(text);
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const json small = json::parse(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end));
     WorkerSettings settings;
-    each_member(settings, Read{in});
-    settings.custom = tree_of(in.at("custom"));
-    settings.rules = rules_of(in.at("rules"), settings.step.plugin);
-    for (const json& one : in.at("predicates")) {
+    each_member(settings, Read{small});
+    for (const json& one : small.at("predicates")) {
       settings.predicates.push_back({text_of(one.at(0)), text_of(one.at(1)), text_of(one.at(2)), tree_of(one.at(3))});
     }
+    if (!needs_large_part(settings.task)) return settings;
+    const json large = json::parse(text.begin() + static_cast<std::ptrdiff_t>(std::min(end + 1, text.size())), text.end());
+    settings.custom = tree_of(large.at("custom"));
+    settings.rules = rules_of(large.at("rules"), settings.step.plugin);
     return settings;
   } catch (const json::exception& error) {
     return Error{Code::kBadData, 0, std::string("bad settings of a worker: ") + error.what()};

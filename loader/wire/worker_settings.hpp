@@ -2,6 +2,7 @@
 // configuration of its own. Travels as JSON in a memory file (descriptor kSettings).
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,7 +10,8 @@
 
 namespace mfdata::wire {
 
-enum class Task { kRun, kReap, kAcceptForeign, kRollForward, kPredicates, kCollect };
+// kTryStart: make the component and end: nothing of the spool is touched.
+enum class Task { kRun, kReap, kAcceptForeign, kRollForward, kPredicates, kCollect, kTryStart };
 
 // A plugin whose predicates the rules name.
 struct PredicateLibrary {
@@ -71,6 +73,8 @@ struct WorkerSettings {
   TrialSettings trial;
   // kPredicates: the code rules to compile, by their index
   std::vector<std::uint32_t> code_rules;
+  // `custom` and `rules` as they are told, once for all workers of the step (see seal): then those two are empty.
+  std::shared_ptr<const std::string> sealed;
 };
 
 // The plugins whose predicates these rules name, with what their [custom] comes to.
@@ -78,6 +82,12 @@ std::vector<PredicateLibrary> predicates_of(const std::vector<SwitchRule>& rules
 
 // What a worker of this step is told; its sources and targets are the caller's to add.
 WorkerSettings settings_for(const Settings& settings, const Home& home, const PluginSettings& plugin, const StepSettings& step, Problems& problems);
+
+// Spells what may be large, for good: settings that are sealed are copied and compared at next to no cost, however many rules
+// there are.
+void seal(WorkerSettings& settings);
+// Whether workers that are told the one do as those that are told the other.
+bool same(const WorkerSettings& a, const WorkerSettings& b);
 
 std::string encode(const WorkerSettings& settings);
 Result<WorkerSettings> decode_settings(const std::string& text);

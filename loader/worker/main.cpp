@@ -29,6 +29,7 @@
 #include "worker/listener_runner.hpp"
 #include "worker/plugin_library.hpp"
 #include "worker/predicate_runner.hpp"
+#include "worker/step_instance.hpp"
 #include "worker/step_runner.hpp"
 #include "worker/worker_process_setup.hpp"
 
@@ -126,6 +127,56 @@ Result<void> run_component(const Spool& spool, PluginHost& host, Channel& channe
   return {};
 }
 
+// A directory in place of the spool, for a component that is only made.
+class EmptyPlace {
+ public:
+  EmptyPlace() : path_((boost::filesystem::temp_directory_path() / boost::filesystem::unique_path("mfdata-start-%%%%%%%%")).string()) {
+    boost::system::error_code ignored;
+    boost::filesystem::create_directory(path_, ignored);
+  }
+  EmptyPlace(const EmptyPlace&) = delete;
+  EmptyPlace& operator=(const EmptyPlace&) = delete;
+  ~EmptyPlace() {
+    boost::system::error_code ignored;
+    boost::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+Result<void> make_listener(PluginHost& host, const mfdata_listener& listener) {
+  if (!listener.create || !listener.run || !listener.stop) return Error{Code::kRefused, 0, "the listener has no create, run or stop"};
+  void* self = nullptr;
+  const mfdata_init* init = host.init_for_create();
+  host.enter(nullptr, 0);
+  const mfdata_rc made = listener.create(init, &self);
+  host.leave();
+  if (made != MFDATA_OK) return Error{Code::kBadConfig, 0, "the plugin does not start: " + host.create_error()};
+  if (listener.destroy) listener.destroy(self, &host);
+  return {};
+}
+
+Result<void> try_start(const wire::WorkerSettings& settings, wire::ProgressPage& progress) {
+  MFDATA_TRY(set_up_process(Home{settings.home}, settings.step.limits, false));
+  ::fcntl(wire::kChannel, F_SETFD, FD_CLOEXEC);
+  const EmptyPlace place;
+  auto spool = Spool::open(place.path(), settings.durability);
+  if (!spool) return spool.error();
+  MFDATA_TRY(spool->prepare_slot(Slot{settings.step.dotted(), settings.slot}));  // a scratch directory is there
+  auto plugin = load_plugin(settings.library, owner_of(settings.home));
+  if (!plugin) return plugin.error();
+  const bool is_step = settings.step.kind == WorkerKind::kStep;
+  auto component = find_component(*plugin, is_step ? MFDATA_KIND_STEP : MFDATA_KIND_LISTENER, settings.step.component);
+  if (!component) return component.error();
+  PluginHost host(*spool, settings, progress);
+  handle_signals(host);
+  if (!is_step) return make_listener(host, listener_table(*component));
+  StepInstance instance(host, step_table(*component));
+  return instance.create();
+}
+
 Result<void> reap(const Spool& spool, const wire::WorkerSettings& settings, Channel& channel) {
   const Crash crash{settings.count_crash, settings.max_crashes, settings.crash_reason, settings.plugin_version, settings.crash_in_hand};
   return reap_slot(spool, Slot{settings.step.dotted(), settings.slot}, crash,
@@ -211,6 +262,7 @@ Result<void> collect_old(const Spool& spool, const PluginHost& host, Channel& ch
 }
 
 Result<void> run_task(const wire::WorkerSettings& settings, wire::ProgressPage& progress, const Surroundings& surroundings) {
+  if (settings.task == wire::Task::kTryStart) return try_start(settings, progress);
   MFDATA_TRY(set_up_process(Home{settings.home}, settings.task == wire::Task::kRun ? settings.step.limits : ResourceLimits{}));
   auto spool = Spool::open(settings.data_dir, settings.durability);
   if (!spool) return spool.error();
@@ -225,6 +277,7 @@ Result<void> run_task(const wire::WorkerSettings& settings, wire::ProgressPage& 
     case wire::Task::kCollect: return collect_old(*spool, host, channel);
     case wire::Task::kPredicates: return run_predicates(*spool, settings, progress, channel, owner_of(settings.home), surroundings);
     case wire::Task::kRollForward: return roll_stray(*spool, settings);
+    case wire::Task::kTryStart: break;  // above
   }
   return {};
 }

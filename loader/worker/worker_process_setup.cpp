@@ -20,15 +20,17 @@ static Result<void> limit(__rlimit_resource resource, std::uint64_t value, const
   return {};
 }
 
-Result<void> set_up_process(const Home& home, const ResourceLimits& limits) {
+Result<void> set_up_process(const Home& home, const ResourceLimits& limits, bool locks) {
   const char* parent = std::getenv("MFDATA_LOADER_PID");
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (parent && std::to_string(::getppid()) != parent) return Error{Code::kGone, 0, "the loader is gone"};
   ::umask(077);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  auto lock = lock_file(home.workers_lock(), false, true);
-  if (!lock) return lock.error();
-  (void)lock->release();
+  if (locks) {
+    auto lock = lock_file(home.workers_lock(), false, true);
+    if (!lock) return lock.error();
+    (void)lock->release();
+  }
   MFDATA_TRY(limit(RLIMIT_AS, limits.address_space, "rlimit_as"));
   MFDATA_TRY(limit(RLIMIT_NOFILE, limits.open_files, "rlimit_nofile"));
   MFDATA_TRY(limit(RLIMIT_STACK, limits.stack, "rlimit_stack"));

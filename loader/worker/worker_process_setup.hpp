@@ -7,7 +7,8 @@
 
 namespace mfdata {
 
-// The lock's descriptor stays open for ever and is inherited by what the worker starts.
-Result<void> set_up_process(const Home& home, const ResourceLimits& limits);
+// The lock's descriptor stays open for ever and is inherited by what the worker starts. Without `locks` it is not taken: by one that
+// leaves the spool alone.
+Result<void> set_up_process(const Home& home, const ResourceLimits& limits, bool locks = true);
 
 }  // namespace mfdata

@@ -64,6 +64,7 @@ class GuessFileType : public sdk::Step {
         dest_dir_(context.text("dest_dir")),
         with_size_(context.flag("add_size_tag", true)),
         header_length_(context.integer("ascii_header_max_length", 60)) {
+    if (dest_dir_.empty() || dest_dir_.starts_with('/')) throw sdk::Error(MFDATA_E_ARG, "dest_dir is a step, \"plugin/step\", not \"" + dest_dir_ + '"');
     if (header_length_ < 0 || header_length_ > 16384) {
       throw sdk::Error(MFDATA_E_ARG, "ascii_header_max_length is 0 to 16384, not " + std::to_string(header_length_));
     }

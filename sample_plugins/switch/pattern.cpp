@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <mfdata/python_regex.hpp>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::uint32_t kMatchLimit = 1'000'000;
 constexpr std::uint32_t kDepthLimit = 1'000'000;  // what it takes is bounded by the heap limit
 constexpr std::uint32_t kHeapLimitKib = 16'384;
+constexpr std::size_t kSurelyRight = 1000;  // characters of a shell pattern, which PCRE2 takes whatever they are
 
 PCRE2_SPTR units(std::string_view text) { return reinterpret_cast<PCRE2_SPTR>(text.data()); }
 
@@ -172,15 +174,26 @@ Pattern::Code Pattern::compile(bool utf8, std::string& error) const {
     std::array<PCRE2_UCHAR, 256> text{};
     ::pcre2_get_error_message(number, text.data(), text.size());
     error = reinterpret_cast<const char*>(text.data());
-    return code;
   }
-  (void)::pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT it is only slower
   return code;
 }
 
-Pattern::Pattern(std::string_view source, bool is_shell) : source_(source), is_shell_(is_shell) { characters_ = compile(true, error_); }
+Pattern::Pattern(std::string_view source, bool is_shell) : source_(source), is_shell_(is_shell) {
+  if (!is_shell || source.size() > kSurelyRight) characters_ = compile(true, error_);
+}
 Pattern Pattern::regex(std::string_view text) { return Pattern(text, false); }
 Pattern Pattern::shell(std::string_view text) { return Pattern(text, true); }
+
+// Compiled and, where there is JIT, turned into machine code for its first text.
+const pcre2_code* Pattern::code_for(const Subject& subject) const {
+  Code& code = subject.utf8 ? characters_ : bytes_;
+  bool& asked = subject.utf8 ? asked_characters_ : asked_bytes_;
+  if (std::exchange(asked, true)) return code.get();
+  std::string error;
+  if (!code) code = compile(subject.utf8, error);
+  if (code) (void)::pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // where there is no JIT it is only slower
+  return code.get();
+}
 
 std::optional<bool> Pattern::matches(const Subject& subject) const {
   static const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> data(::pcre2_match_data_create(1, nullptr), ::pcre2_match_data_free);
@@ -193,13 +206,8 @@ std::optional<bool> Pattern::matches(const Subject& subject) const {
         return context;
       }(),
       ::pcre2_match_context_free);
-  if (!characters_) return std::nullopt;
-  if (!subject.utf8 && !tried_bytes_) {
-    std::string error;
-    bytes_ = compile(false, error);
-    tried_bytes_ = true;
-  }
-  const pcre2_code* code = subject.utf8 ? characters_.get() : bytes_.get();
+  if (!error_.empty()) return std::nullopt;
+  const pcre2_code* code = code_for(subject);
   if (!code) return std::nullopt;  // it means characters, and the text has none
   const auto match = [&](std::uint32_t options) {
     return ::pcre2_match(code, units(subject.text), subject.text.size(), 0, (subject.utf8 ? PCRE2_NO_UTF_CHECK : 0) | options, data.get(), limits.get());

@@ -1,6 +1,7 @@
 // A compiled pattern of a rule: a regular expression (anchored at the start, as Python's re.match), or a shell pattern
 // (the whole text, as Python's fnmatch.fnmatchcase). PCRE2 with JIT; the work of one match is bounded. A value that is no
-// UTF-8 is matched as bytes are in Python, by the UTF-8 of the pattern.
+// UTF-8 is matched as bytes are in Python, by the UTF-8 of the pattern. What nobody asks costs next to nothing: a shell
+// pattern, which is never wrong, is compiled when it is asked first, and JIT is for what is asked.
 #pragma once
 
 #include <memory>
@@ -35,13 +36,14 @@ class Pattern {
 
   Pattern(std::string_view source, bool is_shell);
   Code compile(bool utf8, std::string& error) const;
+  const pcre2_real_code_8* code_for(const Subject& subject) const;
 
   std::string source_;
   bool is_shell_;
   std::string error_;
-  Code characters_;
+  mutable Code characters_;
   mutable Code bytes_;  // made when the first text comes that is no UTF-8
-  mutable bool tried_bytes_ = false;
+  mutable bool asked_characters_ = false, asked_bytes_ = false;
 };
 
 // A shell pattern as a regular expression, of characters or of bytes.

@@ -62,12 +62,13 @@ class Shown(InHand):
         self.hanging(home)
         home.kill()
         home.drop("late", b"pass\n")
+        (home.data / "tmp/accept/mischief.main.accept.0").mkdir(parents=True)  # as an accept leaves it that was killed
         done = home.run(MFDATA, "status", check=False)
         self.assertEqual(done.returncode, 1)
-        for line in ("loader: not running", "waits on disk: archive.main 1", "was in hand: mischief.main 1", "arrivals on disk: incoming 1", "in trash: mischief.main 1"):
+        for line in ("loader: not running", "waits on disk: archive.main 1", "was in hand: mischief.main 1", "arrivals on disk: incoming 1", "being taken in: 1", "in trash: mischief.main 1"):
             self.assertIn(line + "\n", done.stdout)
         disk = json.loads(home.run(MFDATA, "status", "--json", check=False).stdout)["disk"]
-        self.assertEqual((disk["in_hand"], disk["arrivals"]), ({"mischief.main": 1}, {"incoming": 1}))
+        self.assertEqual((disk["in_hand"], disk["arrivals"], disk["taken_in"]), ({"mischief.main": 1}, {"incoming": 1}, 1))
 
     def test_status_says_how_many_refusals_it_does_not_show_and_shows_all_when_asked(self):
         home = self.mischief("rescan_interval = 1\n")  # no event tells of a symbolic link

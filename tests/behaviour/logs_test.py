@@ -38,10 +38,13 @@ class Logs(Case):
 
     def test_hangup_and_reload_open_the_logs_anew(self):
         self.runs.start()
-        for ask in (lambda: self.runs.loader.send_signal(signal.SIGHUP), lambda: self.runs.run(MFDATA, "reload")):
-            self.own.rename(self.own.with_name("before"))
+        for generation, ask in enumerate((lambda: self.runs.loader.send_signal(signal.SIGHUP), lambda: self.runs.run(MFDATA, "reload")), 2):
+            line = f"the configuration is taken up, generation {generation}\n"
+            before = self.own.with_name("before")
+            self.own.rename(before)
             ask()
-            wait_for(self.own.exists, "a new log")
+            wait_for(lambda: line in self.text(self.own) + self.text(before), "the line of the reload")
+            self.assertNotIn(line, self.text(before))
 
     def test_log_directory_that_cannot_be_written_is_said_on_stderr_in_status_and_by_a_metric(self):
         self.runs.start()

@@ -725,10 +725,11 @@ class Running(Packages):
 
     def test_configuration_that_cannot_be_run_leaves_the_one_before(self):
         home = self.flow()
-        home.configure(EDITION_ENTRY + '[metrics]\nlisten = "127.0.0.1:1"\n' if os.geteuid() else EDITION_ENTRY + '[metrics]\nlisten = "192.0.2.1:9999"\n')
+        (home.root / "in-the-way").write_text("")
+        home.configure(EDITION_ENTRY + 'dir = "{home}/in-the-way/in"\n')
         self.assertEqual(home.run(MFDATA, "reload", check=False).returncode, 1)
         self.assertIn("cannot be used, the one before runs again", home.log())
-        self.assertIn("cannot serve metrics", home.status()["configuration"]["problem"])
+        self.assertIn("in-the-way", home.status()["configuration"]["problem"])
         home.drop("a", b"a")
         wait_for(home.files, "the file")
 
@@ -751,12 +752,25 @@ class Running(Packages):
         home.stop()
         self.assertIn("no loader runs", home.run(MFDATA_PLUGIN, "stop", "edition", check=False).stderr)
 
+    def test_plugin_that_lacks_a_key_it_needs_is_installed_with_a_word_on_where_to_write_it(self):
+        home = self.flow()
+        done = home.run(MFDATA_PLUGIN, "install", "fork", check=False)
+        self.assertEqual((done.returncode, "installed fork 1.0.0\n" in done.stdout), (1, True), done)
+        self.assertIn("write either command", done.stderr)
+        self.assertIn("etc/plugins.d/NAME.toml), and then: mfdata reload", done.stderr)
+        home.drop("a", b"a")
+        wait_for(lambda: len(home.files()) == 1, "the flow goes on")
+        home.override("fork", '[custom]\ncommand = ["true"]\n')
+        home.run(MFDATA, "reload")
+        wait_for(lambda: home.worker_pids("fork/main"), "the new plugin")
+
     def test_two_installs_while_a_file_is_in_hand_both_run(self):
         home = self.flow_with_a_file_in_hand()
-        for plugin in ("delete", "fork"):
+        home.override("copy", '[custom]\ndest_dirs = ["archive/main"]\n')
+        for plugin in ("delete", "copy"):
             home.run(MFDATA_PLUGIN, "install", plugin)
         (home.root / "gate").touch()
-        wait_for(lambda: home.step_status("delete/main") and home.step_status("fork/main"), "both plugins")
+        wait_for(lambda: home.step_status("delete/main") and home.step_status("copy/main"), "both plugins")
         wait_for(lambda: len(home.files()) == 1, "the slow file")
 
     def test_generation_never_goes_back(self):

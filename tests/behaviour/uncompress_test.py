@@ -123,6 +123,17 @@ class Uncompress(Case):
     def test_standard_flow_unpacks_a_zstd_picture_and_archives_it(self):
         self.standard_flow("unzstd", "Zstandard", zstd(png(64, 48)))
 
+    @unittest.skipUnless("zstd" in PACKERS, "the program zstd is missing")
+    def test_zstd_file_is_unpacked_whatever_frame_to_be_skipped_it_begins_with(self):
+        for plugin in ("unzstd", "uncompress"):
+            home = self.home("switch", plugin, "archive", settings='[data]\nentry_step = "switch/main"\n',
+                             overrides={plugin: "[custom]\n" + TO_ARCHIVE}).start()
+            for first in (0x50, 0x5a, 0x5f):
+                home.drop(f"{plugin}{first:02x}", bytes([first]) + b"*M\x18\4\0\0\0skip" + zstd(b"one two"))
+            paths = wait_for(lambda: home.files() if len(home.files()) == 3 else None, "the archive")
+            self.assertEqual([content(path) for path in paths], [b"one two"] * 3)
+            home.stop()
+
 
     NOT_PACKED = block("notbytes", {r"\x1f\x8b\x08": ["main"]}, tag=None)
 

@@ -95,6 +95,28 @@ TEST_CASE("hostile_toml_is_refused_before_it_is_parsed") {
   CHECK(parsed("a = 9223372036854775807").find("a")->integer() == INT64_MAX);
 }
 
+TEST_CASE("many_rules_stand_in_a_table_of_their_own_and_a_line_that_is_too_long_says_so") {
+  std::string lines, inline_table;
+  for (int i = 0; i < 5000; ++i) {
+    const std::string rule = "\"text " + std::to_string(i) + " *\" = [\"main\", \"other/main*\"]";
+    lines += rule + '\n';
+    inline_table += (i == 0 ? "" : ", ") + rule;
+  }
+  const std::string head = "[[switch_rules]]\ntype = \"fnmatch\"\ntag = \"t\"\n";
+  const std::string text = head + "[switch_rules.rules]\n" + lines + "[[switch_rules]]\ntype = \"alwaystrue\"\n[switch_rules.rules]\n\"\" = [\"x/y\"]\n";
+  Problems problems;
+  const std::vector<SwitchRule> rules = switch_rules("p", parsed(text), problems);
+  CHECK(problems.empty());
+  REQUIRE(rules.size() == 5001);
+  CHECK(rules[4999].pattern == "text 4999 *");
+  CHECK(rules[4999].where.line == 5004);
+  CHECK(rules[4999].targets == std::vector<std::string>{"p/main", "other/main*"});
+  CHECK(rules[5000].type == "alwaystrue");
+  const std::string error = error_of(head + "rules = { " + inline_table + " }\n");
+  CHECK(error.find("f.toml:4: a line is longer than 65536 bytes") == 0);
+  CHECK(error.find("[switch_rules.rules]") != std::string::npos);
+}
+
 TEST_CASE("every_default_passes_its_own_rule") {
   for (const ConfigFile file : {ConfigFile::kMfdata, ConfigFile::kPlugin}) {
     for (const KeyRule& rule : key_rules(file)) {

@@ -71,3 +71,36 @@ TEST_CASE("worker_settings_read_back_with_any_bytes") {
   CHECK(back->custom.at_path("list[1]")->boolean());
   CHECK_FALSE(wire::decode_settings("{}"));
 }
+
+TEST_CASE("sealed_settings_of_a_worker_say_the_same_as_open_ones") {
+  wire::WorkerSettings open;
+  open.step.plugin = "switch";
+  open.custom = ConfigValue(ConfigValue::Table{{"key", ConfigValue(std::string("value"))}});
+  SwitchRule rule;
+  rule.switch_plugin = "switch";
+  rule.plugin = "p";
+  rule.type = "fnmatch";
+  rule.tag = "t";
+  rule.pattern = "a\nb*";
+  rule.where = {"/f.toml", 7, 0, ""};
+  rule.targets = {"p/main*"};
+  open.rules = {rule};
+  wire::WorkerSettings sealed = open;
+  wire::seal(sealed);
+  CHECK(sealed.rules.empty());
+  CHECK(wire::encode(sealed) == wire::encode(open));
+  CHECK(wire::same(sealed, open));
+  auto back = wire::decode_settings(wire::encode(sealed));
+  REQUIRE(back);
+  REQUIRE(back->rules.size() == 1);
+  CHECK(back->rules[0].pattern == "a\nb*");
+  CHECK(back->rules[0].where.line == 7);
+  CHECK(back->rules[0].targets == rule.targets);
+  CHECK(back->custom.find("key")->string() == "value");
+  open.rules[0].targets = {"p/main"};
+  CHECK_FALSE(wire::same(sealed, open));
+  sealed.task = wire::Task::kReap;  // it runs no plugin
+  back = wire::decode_settings(wire::encode(sealed));
+  REQUIRE(back);
+  CHECK(back->rules.empty());
+}

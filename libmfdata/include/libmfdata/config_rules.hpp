@@ -46,7 +46,7 @@ VariantKey split_variant(const std::string& key);
 
 // The layers, lowest first, as one tree: in each, the variant nearest to `config_name` stands for its key; tables
 // are merged, everything else is replaced.
-ConfigValue merge_layers(const std::vector<ConfigValue>& layers, const std::string& config_name);
+ConfigValue merge_layers(std::vector<ConfigValue> layers, const std::string& config_name);
 
 // A member of a section of a merged and checked tree, or the default of its rule. `section` may be nullptr.
 class SectionReader {

@@ -18,11 +18,11 @@
 
 namespace mfdata::sdk {
 
-// Permission bits of an octal text like "0644"; 0 for an empty one.
-inline std::uint32_t octal_mode(const std::string& text) {
-  char* end = nullptr;
-  const unsigned long mode = std::strtoul(text.c_str(), &end, 8);
-  if (end != text.c_str() + text.size() || mode > 07777) throw Error(MFDATA_E_ARG, "\"" + text + "\" is no octal mode like 0644");
+// Permission bits of an octal text like "0644"; 0 for an empty one. `key`: that the text is written for.
+inline std::uint32_t octal_mode(const std::string& text, const std::string& key = "force_chmod") {
+  const bool digits = text.find_first_not_of("01234567") == std::string::npos;
+  const unsigned long mode = digits && text.size() <= 8 ? std::strtoul(text.c_str(), nullptr, 8) : 010000;
+  if (mode > 07777) throw Error(MFDATA_E_ARG, key + " is octal permission bits like \"0644\", not \"" + text + '"');
   return static_cast<std::uint32_t>(mode);
 }
 

@@ -250,8 +250,8 @@ typedef struct mfdata_predicate {
 
 typedef struct mfdata_rule {
   uint32_t struct_size, flags; /* struct_size by the caller: what it has room for; the host sets what fits */
-  mfdata_str type;    /* "equal", "notequal", "fnmatch", "notfnmatch", "regex", "notregex", "alwaystrue", "plugin" */
-  mfdata_str tag;     /* whose value is compared; empty for alwaystrue and plugin */
+  mfdata_str type;    /* "equal", "fnmatch", "regex", "bytes", each also with "not" before it, "alwaystrue", "plugin" */
+  mfdata_str tag;     /* whose value is compared; empty for bytes, alwaystrue and plugin */
   mfdata_str pattern; /* any bytes; of a code rule the predicate with its arguments */
   mfdata_str plugin;  /* that has written the rule */
   mfdata_str where;   /* "file:line" */
