@@ -4,6 +4,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <exception>
+#include <system_error>
+
 namespace mfdata {
 namespace {
 
@@ -41,19 +44,35 @@ ConfigurationReader::~ConfigurationReader() {
 
 void ConfigurationReader::start() {
   check(!busy(), "two configurations are read at a time");
-  thread_ = std::thread([this] {
-    (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);  // of this thread alone, and of those that it starts
+  busy_ = true;
+  try {
+    thread_ = std::thread([this] {
+      (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNice);  // of this thread alone, and of those that it starts
+      read();
+    });
+  } catch (const std::system_error&) {
+    read();
+  }
+}
+
+void ConfigurationReader::read() {
+  try {
     read_ = read_configuration(home_);
-    const std::uint64_t one = 1;
-    (void)!::write(done_.get(), &one, sizeof one);
-  });
+  } catch (const std::exception& error) {  // no memory, for example
+    auto none = std::make_shared<Configuration>();
+    none->problems.push_back({Location{}, std::string("the configuration cannot be read: ") + error.what(), "", Severity::kError});
+    read_ = std::move(none);
+  }
+  const std::uint64_t one = 1;
+  (void)!::write(done_.get(), &one, sizeof one);
 }
 
 void ConfigurationReader::finish() {
   std::uint64_t ignored = 0;
   (void)!::read(done_.get(), &ignored, sizeof ignored);
   if (!busy()) return;
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  busy_ = false;
   taker_(std::move(read_));
 }
 

@@ -28,7 +28,8 @@ struct Configuration {
 // Reads everything that is on disk now. May take seconds where there are very many rules.
 std::shared_ptr<const Configuration> read_configuration(const Home& home);
 
-// Reads beside the loop, one configuration at a time, and hands it over on the loop's thread.
+// Reads beside the loop, one configuration at a time, and hands it over on the loop's thread. Where no thread can be had (a limit
+// of processes), the loop reads by itself.
 class ConfigurationReader {
  public:
   using Taker = std::function<void(std::shared_ptr<const Configuration>)>;
@@ -37,16 +38,18 @@ class ConfigurationReader {
   ConfigurationReader(const ConfigurationReader&) = delete;
   ConfigurationReader& operator=(const ConfigurationReader&) = delete;
 
-  bool busy() const { return thread_.joinable(); }
+  bool busy() const { return busy_; }
   void start();  // when it is not busy
 
  private:
+  void read();
   void finish();
 
   const Home& home_;
   const Taker taker_;
   FileDescriptor done_;  // an eventfd
   EventLoop::Handle on_done_;
+  bool busy_ = false;
   std::thread thread_;
   std::shared_ptr<const Configuration> read_;  // the thread's until it ends
 };

@@ -41,7 +41,12 @@ ControlServer::~ControlServer() {
 void ControlServer::accept_client() {
   std::erase_if(clients_, [](const Client& client) { return client.finished; });
   FileDescriptor socket(::accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!socket || clients_.size() >= kMaxClients) return;
+  if (!socket) return;
+  if (clients_.size() >= kMaxClients) {
+    constexpr std::string_view kFull = "{\"error\":\"too many commands at a time: try again\"}\n";
+    (void)::send(socket.get(), kFull.data(), kFull.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    return;
+  }
   Client& client = clients_.emplace_back();
   client.number = next_number_++;
   client.socket = std::move(socket);
@@ -51,6 +56,7 @@ void ControlServer::accept_client() {
 void ControlServer::read_client(Client& client) {
   std::array<char, 4096> block;
   const ssize_t got = ::recv(client.socket.get(), block.data(), block.size(), MSG_DONTWAIT);
+  if (got == 0 && client.asked) return client.readable.reset();  // it has said all, and waits for the reply
   if (got <= 0) return finish(client);
   if (client.asked) return;
   client.request.append(block.data(), static_cast<std::size_t>(got));

@@ -1,6 +1,5 @@
 #include "http_server.hpp"
 
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "libmfdata/clock.hpp"
+#include "libmfdata/listen_address.hpp"
 
 namespace mfdata {
 namespace {
@@ -38,33 +38,6 @@ std::string spelled(const HttpServer::Reply& reply, bool with_body) {
   return "HTTP/1.1 " + std::to_string(reply.status) + ' ' + reason_phrase(reply.status) +
          "\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: " + std::to_string(reply.body.size()) +
          (reply.status == 405 ? "\r\nAllow: GET, HEAD" : "") + "\r\nConnection: close\r\n\r\n" + (with_body ? reply.body : "");
-}
-
-Result<FileDescriptor> listening_socket(const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  std::string host = colon == std::string::npos ? "" : address.substr(0, colon);
-  const std::string port = colon == std::string::npos ? address : address.substr(colon + 1);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  addrinfo hints{};
-  hints.ai_family = host.empty() ? AF_INET : AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
-  if (failed != 0) return Error{Code::kBadConfig, 0, std::string(::gai_strerror(failed)) + ", it is written as 127.0.0.1:9464"};
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> places(found, ::freeaddrinfo);
-  int errnum = EADDRNOTAVAIL;
-  for (const int family : {AF_INET, AF_INET6}) {  // a name of both is scraped by the first
-    for (const addrinfo* place = places.get(); place; place = place->ai_next) {
-      if (place->ai_family != family) continue;
-      FileDescriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-      const int on = 1;
-      if (socket) ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-      if (socket && ::bind(socket.get(), place->ai_addr, place->ai_addrlen) == 0 && ::listen(socket.get(), SOMAXCONN) == 0) return socket;
-      errnum = errno;
-    }
-  }
-  return system_error(errnum, "it cannot be listened on");
 }
 
 int port_of(int socket) {

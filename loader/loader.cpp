@@ -168,9 +168,9 @@ Result<void> Loader::listen_to_commands() {
 
 void Loader::stop() {
   next_.reset();
-  if (trials_) finish_reload(R"({"error":"the loader is stopping"})");
   if (!stopping_) log_.write(Level::kInfo, "stopping: files in hand are finished, nothing new is begun");
   stopping_ = true;
+  if (trials_) finish_reload(R"({"error":"the loader is stopping"})");
   pool_->stop_all();
   if (chore_) chore_->stop(EventLoop::now_ns());
   rearm(EventLoop::now_ns());

@@ -46,6 +46,7 @@ class Loader {
   const std::shared_ptr<const Configuration>& configuration() const { return configuration_; }  // in force
   // After the loop has ended: the configuration that the next loader runs with, when it ended for one; else nullptr.
   std::shared_ptr<const Configuration> take_next_configuration() { return std::exchange(next_, nullptr); }
+  bool next_is_outdated() const { return next_is_outdated_; }  // a reload was asked for when it was on its way
   // Of all steps there were since it started.
   std::vector<std::pair<std::string, std::string>> plugins_and_steps() const;
   void stop();                                     // finish what is in hand, then end the loop
@@ -91,6 +92,11 @@ class Loader {
   // the next one, which sees all that stood on disk when they asked.
   void reload(bool tries, ControlServer::Reply reply);
   void begin_reload();
+  struct Asker {
+    bool tries = true;
+    ControlServer::Reply reply;  // may be empty
+  };
+  static void answer_askers(std::vector<Asker>& askers, const std::string& answer);
   void take_configuration(std::shared_ptr<const Configuration> fresh);
   std::vector<StartTrials::Candidate> changed_components(const Configuration& fresh) const;
   void watch_trials();
@@ -222,10 +228,7 @@ class Loader {
   bool running_ = false;
   bool stopping_ = false;
   std::shared_ptr<const Configuration> next_;  // of the loader after this one
-  struct Asker {
-    bool tries = true;
-    ControlServer::Reply reply;  // may be empty
-  };
+  bool next_is_outdated_ = false;              // a reload was asked for meanwhile
   ConfigurationReader reader_;
   std::vector<Asker> asked_, asked_meanwhile_;    // for what is being read, and for what is read after that
   std::shared_ptr<const Configuration> on_trial_;

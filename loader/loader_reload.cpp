@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "libmfdata/can_listen.hpp"
+#include "libmfdata/listen_address.hpp"
 #include "libmfdata/settings_places.hpp"
 #include "loader.hpp"
 
@@ -14,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kStopping = R"({"error":"the loader is stopping"})";
+constexpr const char* kEverything = R"({"reloaded":"everything"})";
+constexpr std::size_t kMaxAskers = 16;
 constexpr std::int64_t kTrialTickNs = 20'000'000;
 
 // What a loader is built around: the rest is taken up while it runs.
@@ -35,14 +37,28 @@ std::int64_t time_of(const std::string& path) {
 void Loader::reload(bool tries, ControlServer::Reply reply) {
   log_.reopen();
   if (stopping_ && !next_) return reply ? reply(kStopping) : void();
+  if (asked_meanwhile_.size() >= kMaxAskers) {
+    return reply ? reply(R"({"error":"too many reloads wait for one that is under way: the last of them sees all that is on disk now"})") : void();
+  }
   asked_meanwhile_.push_back({tries, std::move(reply)});
   if (!reloads()) begin_reload();
 }
 
+// Nothing is begun that a loader on its way would have to wait for: it reads the configuration again before it starts.
 void Loader::begin_reload() {
   if (asked_meanwhile_.empty() || reloads()) return;
+  if (next_) {
+    next_is_outdated_ = true;
+    return answer_askers(asked_meanwhile_, kEverything);
+  }
   asked_ = std::exchange(asked_meanwhile_, {});
   reader_.start();
+}
+
+void Loader::answer_askers(std::vector<Asker>& askers, const std::string& answer) {
+  for (Asker& asker : std::exchange(askers, {})) {
+    if (asker.reply) asker.reply(answer);
+  }
 }
 
 void Loader::take_configuration(std::shared_ptr<const Configuration> fresh) {
@@ -51,13 +67,12 @@ void Loader::take_configuration(std::shared_ptr<const Configuration> fresh) {
   if (!fresh->settings.rule_problems.empty())
     return finish_reload(refuse_configuration("the configuration has wrong rules", fresh->settings.rule_problems));
   const std::string& listen = fresh->settings.general.metrics_listen;
-  const bool own_port = listen.ends_with(':' + std::to_string(metrics_.port()));
-  if (listen != settings_->general.metrics_listen && !own_port) {
-    if (auto free = can_listen(listen); !free)
+  if (listen != settings_->general.metrics_listen) {
+    if (auto free = can_listen(listen, metrics_.port()); !free)
       return finish_reload(refuse_configuration("the configuration cannot be used", {{place_of_metrics(home_), free.error().text, "", Severity::kError}}));
   }
   on_trial_ = std::move(fresh);
-  const bool tries = std::all_of(asked_.begin(), asked_.end(), [](const Asker& asker) { return asker.tries; });
+  const bool tries = std::any_of(asked_.begin(), asked_.end(), [](const Asker& asker) { return asker.tries; });
   trials_ = std::make_unique<StartTrials>(worker_program_, tries ? changed_components(*on_trial_) : std::vector<StartTrials::Candidate>(), EventLoop::now_ns());
   watch_trials();
 }
@@ -70,9 +85,13 @@ std::vector<StartTrials::Candidate> Loader::changed_components(const Configurati
     if (told.step.numprocesses == 0 || stopped_.contains(told.step.plugin)) continue;
     const auto running = std::find_if(steps_.begin(), steps_.end(), [&](const Step& step) { return !step.retired && step.settings->slashed() == told.step.slashed(); });
     const bool runs = running != steps_.end();
-    if (runs && (told.step.kind == WorkerKind::kListener || wire::same(told, *running->told))) continue;
+    if (runs && wire::same(told, *running->told)) continue;
+    const auto number = static_cast<std::size_t>(running - steps_.begin());
+    const bool holds = runs && (!pool_->pids(number).empty() || !pool_->draining(number).empty());
+    if (told.step.kind == WorkerKind::kListener && holds) continue;
     all.push_back({told, fresh.places[i]});
   }
+  std::stable_partition(all.begin(), all.end(), [](const StartTrials::Candidate& one) { return one.settings.step.kind == WorkerKind::kStep; });
   return all;
 }
 
@@ -82,6 +101,7 @@ void Loader::watch_trials() {
   trials_->tick(EventLoop::now_ns());
   if (!trials_->finished()) return loop_.arm(trial_timer_, EventLoop::now_ns() + kTrialTickNs);
   const Problems problems = trials_->problems();
+  for (const Problem& warning : trials_->warnings()) log_.write(Level::kWarning, warning.spell());
   auto fresh = std::exchange(on_trial_, nullptr);
   trials_.reset();
   if (!problems.empty()) return finish_reload(refuse_configuration("the configuration cannot be used", problems));
@@ -92,14 +112,8 @@ void Loader::watch_trials() {
 void Loader::finish_reload(const std::string& answer) {
   trials_.reset();
   on_trial_.reset();
-  for (Asker& asker : std::exchange(asked_, {})) {
-    if (asker.reply) asker.reply(answer);
-  }
-  if (stopping_ && !next_) {
-    for (Asker& asker : std::exchange(asked_meanwhile_, {})) {
-      if (asker.reply) asker.reply(kStopping);
-    }
-  }
+  answer_askers(asked_, answer);
+  if (stopping_ && !next_) answer_askers(asked_meanwhile_, kStopping);
   begin_reload();
   if (stopping_) rearm(EventLoop::now_ns());
 }
@@ -118,15 +132,11 @@ std::string Loader::refuse_configuration(const std::string& why, const Problems&
 std::string Loader::apply(std::shared_ptr<const Configuration> fresh) {
   log_.write_problems(fresh->settings);
   configuration_problem_.clear();
-  if (next_) {  // one is on its way already
-    next_ = std::move(fresh);
-    return R"({"reloaded":"everything"})";
-  }
   if (structure_of(fresh->settings.general) != structure_of(settings_->general) || changes_a_kind(fresh->settings)) {
     log_.write(Level::kInfo, "the configuration has changed: all workers finish their file, then everything begins anew");
     stop();
     next_ = std::move(fresh);
-    return R"({"reloaded":"everything"})";
+    return kEverything;
   }
   if (auto taken = take_up(std::move(fresh)); !taken) {
     configuration_problem_ = taken.error().text;

@@ -1,4 +1,5 @@
 // What the control socket answers.
+#include <boost/filesystem.hpp>
 #include <nlohmann/json.hpp>
 
 #include "libmfdata/printable.hpp"
@@ -162,7 +163,9 @@ std::string Loader::pause(const std::string& name, bool paused) {
 
 // A stopped plugin has no workers, over restarts too, until it is started; its files wait.
 std::string Loader::start_plugin(const std::string& name, bool starts) {
-  if (!settings_->find_plugin(name)) {
+  // One that is installed, and whose configuration is not taken up, may be stopped: for a reload it is in nobody's way then.
+  boost::system::error_code none;
+  if (!settings_->find_plugin(name) && !(valid_plugin_name(name) && boost::filesystem::exists(home_.current(name), none))) {
     std::vector<std::string> known;
     for (const PluginSettings& plugin : settings_->plugins) known.push_back(plugin.name);
     const auto near = near_miss(name, known);

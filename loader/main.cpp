@@ -86,6 +86,13 @@ void set_cpu_policy(bool batch, LoaderLog& log) {
 
 using ConfigurationPointer = std::shared_ptr<const Configuration>;
 
+// What was changed while the last files of a loader were finished, and whose reload was answered: as it is on disk now, unless
+// something is wrong with it.
+ConfigurationPointer newest(const Home& home, ConfigurationPointer next) {
+  ConfigurationPointer latest = read_configuration(home);
+  return latest->problems.empty() && latest->settings.rule_problems.empty() ? latest : next;
+}
+
 // One loader, until it ends; then the configuration for the next one, or nullptr. `configuration`: that which it begins with, and
 // that which it ends with.
 Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& configuration, const std::string& program, LoaderMetrics& metrics,
@@ -128,6 +135,7 @@ Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& confi
   loop.run();
   generation = loader.generation();
   ConfigurationPointer next = loader.take_next_configuration();
+  if (next && loader.next_is_outdated()) next = newest(home, std::move(next));
   configuration = loader.configuration();  // what was taken up meanwhile
   if (!next) {
     ::sd_notify(0, "STOPPING=1");

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -37,6 +38,10 @@ Result<FileDescriptor> connect_to(const Home& home, const sockaddr_un& address) 
   }
 }
 
+bool send_line(const FileDescriptor& socket, const std::string& line) {
+  return ::send(socket.get(), line.data(), line.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(line.size());
+}
+
 }  // namespace
 
 Result<std::string> ask_loader(const Home& home, const std::string& request, double patience_s) {
@@ -45,24 +50,30 @@ Result<std::string> ask_loader(const Home& home, const std::string& request, dou
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return Error{Code::kBadConfig, 0, "the path of the control socket is too long: " + path};
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const std::string line = request + '\n';
   auto socket = connect_to(home, address);
+  // One that was just being replaced takes no line: the next one does.
+  for (int attempt = 0; socket && !send_line(*socket, line); ++attempt) {
+    if (attempt == 10) return system_error(errno, "cannot ask the loader at " + path);
+    ::usleep(50'000);
+    socket = connect_to(home, address);
+  }
   if (!socket) return socket.error();
-  const timeval patience{static_cast<time_t>(patience_s), 0};
+  const auto seconds = static_cast<time_t>(patience_s);
+  const timeval patience{seconds, static_cast<suseconds_t>(std::max((patience_s - static_cast<double>(seconds)) * 1e6, seconds > 0 ? 0.0 : 1.0))};
   ::setsockopt(socket->get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  MFDATA_TRY(write_all(socket->get(), request + '\n', path));
   auto reply = read_all(socket->get(), std::size_t{16} << 20, path);
   if (!reply && (reply.error().errnum == EAGAIN || reply.error().errnum == EWOULDBLOCK)) {
-    return Error{Code::kBusy, 0, "the loader has not answered within " + std::to_string(patience.tv_sec) + " s: it is busy with what was asked, or hangs. See its log"};
+    return Error{Code::kBusy, 0, "the loader has not answered within " + std::to_string(seconds) + " s: it is still busy with what was asked, or hangs. See its log"};
   }
   if (!reply) return reply.error();
-  if (!reply->ends_with('\n')) return Error{Code::kIo, 0, "the loader did not answer"};
+  if (!reply->ends_with('\n')) return Error{Code::kIo, 0, "the loader ended before it answered: ask again"};
   reply->pop_back();
   return reply;
 }
 
-Result<std::string> ask_for_reload(const Home& home, bool tries) {
-  constexpr double kPatience_s = 300;  // two reloads, each with components that do not come to an end
-  return ask_loader(home, tries ? R"({"command":"reload"})" : R"({"command":"reload","trial":false})", kPatience_s);
+Result<std::string> ask_for_reload(const Home& home, bool tries, double patience_s) {
+  return ask_loader(home, tries ? R"({"command":"reload"})" : R"({"command":"reload","trial":false})", patience_s);
 }
 
 }  // namespace mfdata::tools

@@ -9,7 +9,8 @@ namespace mfdata::tools {
 // as well when it has not answered within `patience_s`.
 Result<std::string> ask_loader(const Home& home, const std::string& request, double patience_s = 10);
 
-// Has it take up a changed configuration. It answers when it has read and tried everything, which it bounds by itself.
-Result<std::string> ask_for_reload(const Home& home, bool tries);
+// Has it take up a changed configuration. It answers when it has read and tried everything, which takes at most three minutes, twice
+// that when another reload is under way.
+Result<std::string> ask_for_reload(const Home& home, bool tries, double patience_s);
 
 }  // namespace mfdata::tools

@@ -81,7 +81,7 @@ json without_plugin(const Home& home, const GeneralSettings& general, const json
   for (const auto& [step, count] : status["disk"]["steps"].items()) {
     std::string slashed = step;
     if (const std::size_t dot = slashed.find('.'); dot != std::string::npos) slashed.replace(dot, 1, "/");
-    if (count.get<std::size_t>() > 0 && !known.contains(slashed) && !is_configured(home, general, slashed)) out[slashed] = count;
+    if (count.get<std::size_t>() > 0 && !known.contains(slashed) && !is_configured(home, general, slashed).value_or(true)) out[slashed] = count;
   }
   return out;
 }
@@ -130,8 +130,8 @@ void print_refused(const json& out) {
   if (shown < all) std::cout << "refused: " << shown << " of " << all << " refusals are shown; to see all: mfdata status --refused (with --json for programs)\n";
 }
 
-// In the directories that are watched: by a running loader, or without one by the keys of [data].
-json arrivals_on_disk(const GeneralSettings& general, const json& status) {
+// In the directories that are watched: by a running loader, or without one as they are configured.
+json arrivals_on_disk(const Home& home, const GeneralSettings& general, const json& status) {
   json out = json::object();
   const auto count = [&](const std::string& directory, const std::vector<std::string>& ignore) {
     std::size_t files = 0;
@@ -147,8 +147,7 @@ json arrivals_on_disk(const GeneralSettings& general, const json& status) {
     for (const json& watched : status["watched"]) count(watched["directory"].get<std::string>(), watched["ignore"].get<std::vector<std::string>>());
     return out;
   }
-  count(layout::kIncoming, general.defaults.ignore);
-  for (const WatchSettings& watch : general.watches) count(watch.directory, watch.ignore);
+  for (const Watched& watched : configured_watches(home)) count(watched.directory, watched.ignore);
   return out;
 }
 
@@ -178,7 +177,7 @@ int status(const std::string& option, bool as_json, bool all_refused) {
                    : json{{"state", reply.is(Code::kGone) ? "not running" : "not answering"}, {"steps", json::array()}, {"refused", json::array()}};
   if (out.is_discarded()) return fail("the loader's answer is no JSON");
   out["disk"] = on_disk(general.data_dir);
-  out["disk"]["arrivals"] = arrivals_on_disk(general, out);
+  out["disk"]["arrivals"] = arrivals_on_disk(*home, general, out);
   out["no_plugin"] = without_plugin(*home, general, out);
   if (as_json) {
     std::cout << out.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
@@ -187,6 +186,8 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   std::cout << "loader: " << out["state"].get<std::string>();
   if (reply) std::cout << ", process " << out["pid"] << ", entrances " << out["entrances"].get<std::string>() << ", " << out["files_done"] << " treatments";
   std::cout << '\n';
+  if (out.value("/configuration/reading"_json_pointer, false)) std::cout << "a new configuration is being read and tried\n";
+  if (const std::string problem = out.value("/configuration/problem"_json_pointer, ""); !problem.empty()) std::cout << "configuration: " << problem << '\n';
   if (const auto waits_s = out.value("collection_waits_s", 0LL); waits_s > 0) {
     std::cout << "collection: nothing is removed by its age for " << (waits_s + 59) / 60 << " minutes, since the clock went forward by more than time has passed\n";
   }
@@ -237,7 +238,7 @@ int reload(const std::string& option, double timeout_s, bool tries) {
     return status.is_object() && status.value("state", "") == "running" ? status.value("/configuration/generation"_json_pointer, 0) : 0;
   };
   const int before = generation();
-  const auto reply = ask_for_reload(*home, tries);
+  const auto reply = ask_for_reload(*home, tries, timeout_s);
   if (!reply) return fail(reply.error().text);
   const json answer = json::parse(*reply, nullptr, false);
   if (!answer.is_object() || !answer.contains("reloaded")) return fail("nothing is changed, the loader goes on as before: " + (answer.is_object() ? answer.value("error", *reply) : *reply));

@@ -32,7 +32,8 @@ Result<GeneralSettings> settings_of(const Home& home) {
 
 // Has a running loader take up what has changed. Its answer is the last word of the command.
 int tell_loader(const Home& home, const std::string& done) {
-  const auto answer = ask_for_reload(home, true);
+  constexpr double kPatience_s = 400;
+  const auto answer = ask_for_reload(home, true, kPatience_s);
   if (answer.is(Code::kGone)) {
     std::cout << done << '\n';
     return 0;
@@ -47,7 +48,8 @@ int tell_loader(const Home& home, const std::string& done) {
   return fail("the loader did not take it up, and goes on as before: " + (parsed.is_object() ? parsed.value("error", "it gave no reason")
                                                                           : answer           ? *answer
                                                                                              : answer.error().text) +
-              "\nMend it (keys of a plugin are set in etc/plugins.d/NAME.toml), and then: mfdata reload");
+              "\nMend it (keys of a plugin are set in etc/plugins.d/NAME.toml), and then: mfdata reload. Until then no other change is taken "
+              "up, unless the plugin is stopped (mfdata-plugin stop NAME) or removed");
 }
 
 // What the loader says of each plugin: "running", "draining 1.0.0", "stopped" ...; empty: none runs.

@@ -23,7 +23,7 @@ namespace {
 
 // A step that is configured, or whose files still wait though its plugin is gone.
 Result<void> check_step(const Operated& at, const std::string& step, bool must_be_configured) {
-  if (is_configured(at.home, at.settings.general, step)) return {};
+  if (is_configured(at.home, at.settings.general, step).value_or(false)) return {};
   if (!must_be_configured && step.find('/') != std::string::npos && at.spool.disk().exists(layout::step_directory(dotted(step)))) return {};
   std::vector<std::string> known;
   Problems ignored;

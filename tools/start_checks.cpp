@@ -1,18 +1,21 @@
 #include "start_checks.hpp"
 
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "control_client.hpp"
-#include "libmfdata/can_listen.hpp"
+#include "libmfdata/listen_address.hpp"
 #include "libmfdata/child_process.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/settings_places.hpp"
@@ -23,8 +26,10 @@ using nlohmann::json;
 namespace mfdata::tools {
 namespace {
 
+constexpr double kPatience_s = 3;  // a loader that works answers at once
+
 json status_of(const Home& home) {
-  const auto reply = ask_loader(home, R"({"command":"status"})");
+  const auto reply = ask_loader(home, R"({"command":"status"})", kPatience_s);
   const json status = reply ? json::parse(*reply, nullptr, false) : json();
   return status.is_object() ? status : json::object();
 }
@@ -34,13 +39,60 @@ bool owns(const Home& home) {
   return ::stat(home.root.c_str(), &st) == 0 && st.st_uid == ::geteuid();
 }
 
-// "plugin/name" of all that runs now.
-std::set<std::string> running(const Home& home) {
-  std::set<std::string> all;
-  for (const json& row : status_of(home).value("steps", json::array())) {
-    if (row.value("workers", 0) > 0) all.insert(row.value("step", ""));
+// A listener is not made a second time: it may hold a port, or replace the socket of the one that runs.
+class RunningListeners {
+ public:
+  explicit RunningListeners(const Home& home) {
+    const auto reply = ask_loader(home, R"({"command":"status"})", kPatience_s);
+    none_ = reply.is(Code::kGone);
+    const json status = reply ? json::parse(*reply, nullptr, false) : json();
+    known_ = none_ || (status.is_object() && status.value("state", "") == "running");
+    if (none_ || !known_) return;
+    for (const json& row : status.value("steps", json::array())) {
+      if (!row.value("pids", json::array()).empty() || !row.value("draining", "").empty()) running_.insert(row.value("step", ""));
+    }
   }
-  return all;
+  // Perhaps, as long as the loader does not say.
+  bool runs(const std::string& listener) const { return !known_ || running_.contains(listener); }
+
+ private:
+  bool none_ = false, known_ = false;
+  std::set<std::string> running_;  // of steps, too
+};
+
+volatile std::sig_atomic_t interrupted = 0;
+
+// As long as it is there, an interrupt is noted and no more: what was started has to be ended.
+class InterruptsNoted {
+ public:
+  InterruptsNoted() {
+    struct sigaction note {};
+    note.sa_handler = [](int) { interrupted = 1; };
+    for (std::size_t i = 0; i < before_.size(); ++i) ::sigaction(kSignals[i], &note, &before_[i]);
+  }
+  ~InterruptsNoted() {
+    for (std::size_t i = 0; i < before_.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
+  }
+  InterruptsNoted(const InterruptsNoted&) = delete;
+  InterruptsNoted& operator=(const InterruptsNoted&) = delete;
+
+ private:
+  static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
+  std::array<struct sigaction, 3> before_{};
+};
+
+// Kills what did not come to an end, in whatever session it runs.
+void try_all(StartTrials& trials) {
+  const InterruptsNoted noted;
+  while (!trials.finished() && !interrupted) {
+    ::usleep(1000);
+    for (const pid_t pid : trials.running()) {
+      int status = 0;
+      if (::waitpid(pid, &status, WNOHANG) == pid) trials.child_died(pid, status);
+    }
+    trials.tick(monotonic_ns());
+  }
+  end_children_but({});
 }
 
 }  // namespace
@@ -52,43 +104,40 @@ Result<Problems> try_components(const Home& home, const Settings& settings) {
   }
   auto program = find_program("mfdata-worker");
   if (!program) return program.error();
-  std::set<std::string> held;
+  std::optional<RunningListeners> listeners;
   Problems problems;
   std::vector<StartTrials::Candidate> all;
   for (const PluginSettings& plugin : settings.plugins) {
     for (const StepSettings& step : plugin.steps) {
       if (step.numprocesses == 0) continue;
-      if (step.kind == WorkerKind::kListener && held.empty()) held = running(home);
-      if (step.kind == WorkerKind::kListener && held.contains(step.slashed())) continue;
+      if (step.kind == WorkerKind::kListener) {
+        if (!listeners) listeners.emplace(home);
+        if (listeners->runs(step.slashed())) {
+          std::cerr << "not started on trial, since it runs: " << step.slashed() << '\n';
+          continue;
+        }
+      }
       all.push_back({wire::settings_for(settings, home, plugin, step, problems), key_places(plugin)});
     }
   }
-  // What takes longest begins first.
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.settings.rules.size() > b.settings.rules.size(); });
+  // Listeners come last; of the others begins first what takes longest.
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    const bool a_listens = a.settings.step.kind == WorkerKind::kListener, b_listens = b.settings.step.kind == WorkerKind::kListener;
+    return a_listens != b_listens ? b_listens : a.settings.rules.size() > b.settings.rules.size();
+  });
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   StartTrials trials(*program, std::move(all), monotonic_ns());
-  while (!trials.finished()) {
-    ::usleep(1000);
-    for (const pid_t pid : trials.running()) {
-      int status = 0;
-      if (::waitpid(pid, &status, WNOHANG) == pid) trials.child_died(pid, status);
-    }
-    trials.tick(monotonic_ns());
-  }
-  for (const pid_t left : children_of_this_process()) {  // what plugins have started in sessions of their own
-    ::kill(left, SIGKILL);
-    ::waitpid(left, nullptr, 0);
-  }
-  problems.insert(problems.end(), trials.problems().begin(), trials.problems().end());
+  try_all(trials);
+  if (interrupted) return Error{Code::kGone, EINTR, "interrupted: the components are not all tried"};
+  for (const Problems& more : {trials.problems(), trials.warnings()}) problems.insert(problems.end(), more.begin(), more.end());
   return problems;
 }
 
 Problems try_addresses(const Home& home, const Settings& settings) {
   const std::string& listen = settings.general.metrics_listen;
-  auto free = can_listen(listen);
+  auto free = can_listen(listen, 0);
+  if (!free) free = can_listen(listen, status_of(home).value("metrics_port", 0));
   if (free) return {};
-  const int port = status_of(home).value("metrics_port", 0);
-  if (port != 0 && listen.ends_with(':' + std::to_string(port))) return {};
   return {{place_of_metrics(home), free.error().text, "", Severity::kError}};
 }
 

@@ -8,7 +8,7 @@
 #include "control_client.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/printable.hpp"
-#include "libmfdata/settings.hpp"
+#include "libmfdata/settings_places.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/waiting_file.hpp"
 
@@ -24,7 +24,7 @@ json status_of(const Home& home) {
   return reply ? json::parse(*reply, nullptr, false) : json();
 }
 
-std::vector<Watched> configured(const Settings& settings) {
+std::vector<Watched> watches_of(const Settings& settings) {
   const GeneralSettings& general = settings.general;
   std::map<std::string, std::vector<std::string>> steps = {{layout::kIncoming, {}}};
   for (const WatchSettings& watch : general.watches) steps[watch.directory];
@@ -61,12 +61,11 @@ std::string original_name(const Home& home, const std::string& step, const json&
 
 }  // namespace
 
+std::vector<Watched> configured_watches(const Home& home) { return watches_of(load_plugins_with(home, "watched_directories")); }
+
 std::vector<Watched> watched_directories(const Operated& at) {
   const json status = status_of(at.home);
-  if (!status.is_object() || !status.contains("watched")) {
-    Problems ignored;  // what can be read is better than nothing
-    return configured(load_settings(at.home, ignored));
-  }
+  if (!status.is_object() || !status.contains("watched")) return configured_watches(at.home);
   std::vector<Watched> all;
   for (const json& watched : status["watched"]) {
     for (const json& step : watched["steps"]) {

@@ -16,6 +16,7 @@ struct Watched {
   std::string step;       // plugin/step
   std::vector<std::string> ignore;
 };
+std::vector<Watched> configured_watches(const Home& home);
 // As the loader has them or, where none answers, as they are configured.
 std::vector<Watched> watched_directories(const Operated& at);
 

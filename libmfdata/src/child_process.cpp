@@ -64,8 +64,7 @@ static int await(pid_t pid) {
   return status;
 }
 
-// What ran in sessions of its own has come to this process when its parent ended.
-static void end_what_came_since(const std::set<pid_t>& before) {
+void end_children_but(const std::set<pid_t>& before) {
   for (bool found = true; found;) {
     found = false;
     for (const pid_t pid : children_of_this_process()) {
@@ -132,7 +131,7 @@ Result<ChildResult> run_child(const std::vector<std::string>& argv, const ChildO
   }
   ::kill(-pid, SIGKILL);  // whatever it left behind
   const int status = await(pid);
-  end_what_came_since(before);
+  end_children_but(before);  // what ran in sessions of its own has come to this process
   ::prctl(PR_SET_CHILD_SUBREAPER, adopts, 0, 0, 0);
   if (!in_time)
     return Error{Code::kLimit, 0, argv[0] + " took longer than " + std::to_string(static_cast<int>(options.timeout_s)) + " s and was killed"};

@@ -1,5 +1,7 @@
 #include "libmfdata/settings.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <boost/filesystem/operations.hpp>
@@ -7,9 +9,12 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <system_error>
 #include <thread>
 
 #include "libmfdata/config_rules.hpp"
+#include "libmfdata/disk.hpp"
+#include "libmfdata/file_descriptor.hpp"
 #include "libmfdata/settings_places.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/toml_reader.hpp"
@@ -390,7 +395,10 @@ std::vector<ReadPlugin> read_plugins(const Home& home, const std::vector<PluginF
   };
   std::vector<std::thread> helpers;
   const std::size_t processors = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
-  for (std::size_t i = 1; folders.size() > kFew && i < processors; ++i) helpers.emplace_back(work);
+  try {
+    for (std::size_t i = 1; folders.size() > kFew && i < processors; ++i) helpers.emplace_back(work);
+  } catch (const std::system_error&) {  // a limit of processes: it takes longer
+  }
   work();
   for (std::thread& helper : helpers) helper.join();
   return all;
@@ -415,15 +423,36 @@ Settings load_each(const Home& home, const PluginFolder* as_if, Problems& proble
 
 }  // namespace
 
-bool is_configured(const Home& home, const GeneralSettings& general, const std::string& slashed) {
+std::optional<bool> is_configured(const Home& home, const GeneralSettings& general, const std::string& slashed) {
   const std::string name = slashed.substr(0, slashed.find('/'));
   boost::system::error_code code;
   const std::string folder = valid_plugin_name(name) ? fs::canonical(home.current(name), code).string() : "";
   if (folder.empty() || code) return false;
   const ReadPlugin read = read_plugin(home, {name, folder}, general.config_name);
-  return read.settings && std::any_of(read.settings->steps.begin(), read.settings->steps.end(), [&](const StepSettings& step) {
+  if (!read.settings) return std::nullopt;
+  return std::any_of(read.settings->steps.begin(), read.settings->steps.end(), [&](const StepSettings& step) {
            return step.kind == WorkerKind::kStep && step.slashed() == slashed;
          });
+}
+
+Settings load_plugins_with(const Home& home, std::string_view key) {
+  Problems ignored;
+  Settings settings;
+  settings.general = load_general_settings(home, ignored);
+  const auto speaks_of_it = [&](const fs::path& path) {
+    const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+    const auto text = file ? read_all(file.get(), std::size_t{256} << 20, path.string()) : Result<std::string>(std::string());
+    return !text || text->find(key) != std::string::npos;
+  };
+  for (const PluginFolder& plugin : plugin_folders(home, nullptr, ignored)) {
+    if (!speaks_of_it(fs::path(plugin.folder) / "plugin.toml") && !speaks_of_it(home.override_of(plugin.name)) &&
+        !speaks_of_it(layer_of_administrator(home) / "plugins.d" / (plugin.name + ".toml")))
+      continue;
+    ReadPlugin read = read_plugin(home, plugin, settings.general.config_name);
+    if (read.settings) settings.plugins.push_back(std::move(*read.settings));
+  }
+  resolve_directories(settings, home, ignored);
+  return settings;
 }
 
 Settings load_settings_alone(const Home& home, Problems& problems) { return load_each(home, nullptr, problems); }

@@ -5,19 +5,46 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <boost/filesystem.hpp>
 #include <cctype>
+#include <cerrno>
+#include <cstdlib>
+#include <variant>
 
+#include "libmfdata/home.hpp"
 #include "libmfdata/printable.hpp"
 
 namespace mfdata {
 namespace {
 
 constexpr std::size_t kAtOnce = 4;
-constexpr std::int64_t kLimitNs = 55'000'000'000;     // in earnest a worker has to be ready after 60 s
+constexpr std::int64_t kLimit_s = 55;                  // in earnest a worker has to be ready after 60 s
 constexpr std::int64_t kAllLimitNs = 120'000'000'000;
 constexpr std::size_t kMaxLog = 256 * 1024;
 constexpr std::string_view kError = "<3>";                     // sd-daemon(3)
 constexpr std::string_view kLeftOut = "a rule is left out: ";  // what a routing plugin says, and the host for code rules
+
+bool is_listener(const StartTrials::Candidate& candidate) { return candidate.settings.step.kind == WorkerKind::kListener; }
+
+// In the directory for temporary files, or where that cannot be had (full, missing, of another user) in the home.
+Result<std::string> empty_place(const std::string& home) {
+  boost::system::error_code none;
+  int errnum = 0;
+  for (const boost::filesystem::path& base : {boost::filesystem::temp_directory_path(none), Home{home}.run()}) {
+    std::string path = (base / "mfdata-start-XXXXXX").string();
+    if (base.empty() || !::mkdtemp(path.data())) {
+      errnum = base.empty() ? ENOENT : errno;
+      continue;
+    }
+    return path;
+  }
+  return system_error(errnum, "there is no directory to try it in, neither in TMPDIR nor in " + Home{home}.run().string());
+}
+
+void remove(const std::string& place) {
+  boost::system::error_code ignored;
+  boost::filesystem::remove_all(place, ignored);
+}
 
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
 
@@ -56,43 +83,72 @@ StartTrials::StartTrials(std::string program, std::vector<Candidate> candidates,
 }
 
 StartTrials::~StartTrials() {
-  for (const Running& trial : running_) trial.process->kill();
+  for (const Running& trial : running_) {
+    trial.process->kill();
+    remove(trial.place);
+  }
 }
 
 void StartTrials::tick(std::int64_t now_ns) {
   for (Running& trial : running_) {
-    bool closed = false;
-    const std::string lines = trial.process->read_output(closed);
-    if (trial.log.size() < kMaxLog) trial.log += lines;
-    if (trial.overdue || now_ns < std::min(trial.overdue_at_ns, until_ns_)) continue;
+    listen_to(trial);
+    if (trial.overdue || now_ns < trial.overdue_at_ns) continue;
     trial.overdue = true;
     trial.process->kill();
   }
   for (; !waiting_.empty() && now_ns >= until_ns_; waiting_.pop_front()) {
-    const Candidate& late = waiting_.front();
-    add(late.settings.step, late.places, "it was not tried: the others took two minutes");
+    const StepSettings& late = waiting_.front().settings.step;
+    warnings_.push_back({late.where, late.slashed() + " was not started on trial: the others took two minutes", "", Severity::kWarning});
   }
-  while (!waiting_.empty() && running_.size() < kAtOnce) {
+  while (!waiting_.empty() && running_.size() < kAtOnce && !has_to_wait(waiting_.front())) {
     Candidate next = std::move(waiting_.front());
     waiting_.pop_front();
+    if (is_listener(next) && !problems_.empty()) continue;
     begin(std::move(next), now_ns);
+  }
+}
+
+bool StartTrials::has_to_wait(const Candidate& next) const {
+  return is_listener(next) && std::any_of(running_.begin(), running_.end(), [](const Running& trial) { return trial.step.kind == WorkerKind::kStep; });
+}
+
+// What it says, without waiting: of its log the end, where the reason stands.
+void StartTrials::listen_to(Running& trial) {
+  bool closed = false;
+  trial.log += trial.process->read_output(closed);
+  if (trial.log.size() > 2 * kMaxLog) trial.log.erase(0, trial.log.size() - kMaxLog);
+  for (auto message = trial.process->receive(); message && *message; message = trial.process->receive()) {
+    trial.ready = trial.ready || std::holds_alternative<wire::Ready>(**message);
   }
 }
 
 void StartTrials::begin(Candidate candidate, std::int64_t now_ns) {
   candidate.settings.task = wire::Task::kTryStart;
+  auto place = empty_place(candidate.settings.home);
+  if (!place) return add(candidate.settings.step, candidate.places, place.error().text);
+  candidate.settings.data_dir = *place;
   auto process = WorkerProcess::start(program_, candidate.settings);
-  if (!process) return add(candidate.settings.step, candidate.places, process.error().text);
-  running_.push_back({std::move(*process), candidate.settings.step, std::move(candidate.places), now_ns + kLimitNs, false, ""});
+  if (!process) {
+    remove(*place);
+    return add(candidate.settings.step, candidate.places, process.error().text);
+  }
+  Running trial;
+  trial.process = std::move(*process);
+  trial.step = candidate.settings.step;
+  trial.places = std::move(candidate.places);
+  trial.place = std::move(*place);
+  trial.overdue_at_ns = now_ns + kLimit_s * 1'000'000'000;
+  running_.push_back(std::move(trial));
 }
 
 bool StartTrials::child_died(pid_t pid, int status) {
   const auto dead = std::find_if(running_.begin(), running_.end(), [&](const Running& trial) { return trial.process->pid() == pid; });
   if (dead == running_.end()) return false;
-  bool closed = false;
-  for (std::string lines; !(lines = dead->process->read_output(closed)).empty();) dead->log += lines;
   dead->process->kill();  // what it has started and left behind
+  constexpr int kReads = 64;  // others may hold its output, and go on writing
+  for (int i = 0; i < kReads; ++i) listen_to(*dead);
   judge(*dead, status);
+  remove(dead->place);
   running_.erase(dead);
   return true;
 }
@@ -112,8 +168,8 @@ void StartTrials::judge(const Running& trial, int status) {
   for (const std::string& error : errors) {
     if (error.starts_with(kLeftOut)) problems_.push_back({Location{}, "[[switch_rules]]: " + error.substr(kLeftOut.size()), ""});
   }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
-  if (trial.overdue) return add(trial.step, trial.places, "it does not come to an end");
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && trial.ready) return;
+  if (trial.overdue) return add(trial.step, trial.places, "it does not come to an end within " + std::to_string(kLimit_s) + " s");
   if (!errors.empty() && WIFEXITED(status)) return add(trial.step, trial.places, errors.back());
   const std::string said = errors.empty() ? "" : ": " + errors.back();
   add(trial.step, trial.places,

@@ -127,25 +127,6 @@ Result<void> run_component(const Spool& spool, PluginHost& host, Channel& channe
   return {};
 }
 
-// A directory in place of the spool, for a component that is only made.
-class EmptyPlace {
- public:
-  EmptyPlace() : path_((boost::filesystem::temp_directory_path() / boost::filesystem::unique_path("mfdata-start-%%%%%%%%")).string()) {
-    boost::system::error_code ignored;
-    boost::filesystem::create_directory(path_, ignored);
-  }
-  EmptyPlace(const EmptyPlace&) = delete;
-  EmptyPlace& operator=(const EmptyPlace&) = delete;
-  ~EmptyPlace() {
-    boost::system::error_code ignored;
-    boost::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 Result<void> make_listener(PluginHost& host, const mfdata_listener& listener) {
   if (!listener.create || !listener.run || !listener.stop) return Error{Code::kRefused, 0, "the listener has no create, run or stop"};
   void* self = nullptr;
@@ -161,8 +142,8 @@ Result<void> make_listener(PluginHost& host, const mfdata_listener& listener) {
 Result<void> try_start(const wire::WorkerSettings& settings, wire::ProgressPage& progress) {
   MFDATA_TRY(set_up_process(Home{settings.home}, settings.step.limits, false));
   ::fcntl(wire::kChannel, F_SETFD, FD_CLOEXEC);
-  const EmptyPlace place;
-  auto spool = Spool::open(place.path(), settings.durability);
+  Channel channel{FileDescriptor(wire::kChannel)};
+  auto spool = Spool::open(settings.data_dir, settings.durability);  // an empty one
   if (!spool) return spool.error();
   MFDATA_TRY(spool->prepare_slot(Slot{settings.step.dotted(), settings.slot}));  // a scratch directory is there
   auto plugin = load_plugin(settings.library, owner_of(settings.home));
@@ -172,9 +153,14 @@ Result<void> try_start(const wire::WorkerSettings& settings, wire::ProgressPage&
   if (!component) return component.error();
   PluginHost host(*spool, settings, progress);
   handle_signals(host);
-  if (!is_step) return make_listener(host, listener_table(*component));
-  StepInstance instance(host, step_table(*component));
-  return instance.create();
+  if (is_step) {
+    StepInstance instance(host, step_table(*component));
+    MFDATA_TRY(instance.create());
+  } else {
+    MFDATA_TRY(make_listener(host, listener_table(*component)));
+  }
+  channel.send(wire::Ready{(*plugin)->version, 0});
+  return {};
 }
 
 Result<void> reap(const Spool& spool, const wire::WorkerSettings& settings, Channel& channel) {

@@ -757,7 +757,7 @@ class Running(Packages):
         done = home.run(MFDATA_PLUGIN, "install", "fork", check=False)
         self.assertEqual((done.returncode, "installed fork 1.0.0\n" in done.stdout), (1, True), done)
         self.assertIn("write either command", done.stderr)
-        self.assertIn("etc/plugins.d/NAME.toml), and then: mfdata reload", done.stderr)
+        self.assertIn("etc/plugins.d/NAME.toml), and then: mfdata reload.", done.stderr)
         home.drop("a", b"a")
         wait_for(lambda: len(home.files()) == 1, "the flow goes on")
         home.override("fork", '[custom]\ncommand = ["true"]\n')

@@ -1,10 +1,13 @@
 """What does not start is found before it replaces what runs: by `mfdata check`, and by a reload."""
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
 from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, main, wait_for
@@ -13,7 +16,7 @@ METRICS = '[metrics]\nlisten = "127.0.0.1:0"\n'
 ENTRY = '[data]\nentry_step = "archive/main"\n'
 
 
-class StartTrial(Case):
+class StartTrialCase(Case):
     def checked(self, home, *options):
         """Exit code and output of mfdata check."""
         done = home.run(MFDATA, "check", *options, check=False)
@@ -28,6 +31,8 @@ class StartTrial(Case):
         path.write_text(name)
         return path
 
+
+class StartTrial(StartTrialCase):
     def test_check_names_every_component_that_does_not_start_with_its_reason_and_file(self):
         home = self.home("archive", "move", "copy", "guess_file_type", "switch", settings=ENTRY + METRICS)
         home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/fork")
@@ -136,6 +141,171 @@ class StartTrial(Case):
         self.assertEqual((home.spooled(), home.step_status("fork/main")["in_flight"]), (before, 1))
         gate.touch()
         home.wait_idle()
+
+
+class Misbehaviour(StartTrialCase):
+    """What a plugin may do when it is made on trial, and what may be in the way."""
+
+    def starter(self, custom="", listens=False):
+        lamp = "[listener.lamp]\nnumprocesses = 1\n" if listens else ""
+        return lamp + (f"[custom]\n{custom}" if custom else "")
+
+    def running(self, custom="", listens=False):
+        home = self.home("archive", settings=ENTRY + METRICS)
+        home.run(MFDATA_PLUGIN, "install", BUILD / "tests/plugins/starter")
+        home.override("starter", self.starter(custom, listens))
+        return home.start()
+
+    def test_plugin_that_ends_the_process_with_success_does_not_start(self):
+        home = self.running()
+        home.override("starter", self.starter('at_start = "exit"\n'))
+        for code, said in (self.checked(home), self.reload(home)):
+            self.assertEqual((code, "starter/main does not start: its process ends with the status 0" in said), (1, True), said)
+
+    def test_reason_is_what_is_said_last_however_much_is_printed_before(self):
+        home = self.running()
+        home.override("starter", self.starter('at_start = "print and throw"\n'))
+        for code, said in (self.checked(home), self.reload(home)):
+            self.assertEqual((code, "starter/main does not start: said at the end" in said), (1, True), said[-2000:])
+
+    def test_check_leaves_no_process_and_no_directory_behind(self):
+        home = self.home("archive", settings=ENTRY + METRICS)
+        home.run(MFDATA_PLUGIN, "install", BUILD / "tests/plugins/starter")
+        temporary = home.root / "temporary"
+        temporary.mkdir()
+        home.environment["TMPDIR"] = str(temporary)
+        for deed, code in (("orphans", 0), ("exit", 1)):
+            home.override("starter", self.starter(f'at_start = "{deed}"\nrecord = "{home.root}/record"\n'))
+            self.assertEqual(self.checked(home)[0], code)
+            self.assertEqual(list(temporary.iterdir()), [])
+        pids = [int(line) for line in (home.root / "record").read_text().split()]
+        self.assertEqual((len(pids), [pid for pid in pids if os.path.exists(f"/proc/{pid}")]), (3, []))
+
+    def test_interrupted_check_ends_what_it_has_started(self):
+        home = self.home("archive", settings=ENTRY + METRICS)
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/exec")
+        program = f"echo $$ > {home.root}/pid; exec sleep 1000"
+        home.override("exec", f'[custom]\ncommand = ["sh", "-c", "{program}"]\nstart_timeout = 50\n')
+        check = subprocess.Popen([MFDATA, "check"], env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(check.stdout.close)
+        pid = wait_for(lambda: (home.root / "pid").exists() and (home.root / "pid").read_text().strip(), "the program")
+        check.send_signal(signal.SIGINT)
+        self.assertEqual((check.wait(60), "interrupted" in check.stdout.read()), (1, True))
+        self.assertFalse(os.path.exists(f"/proc/{pid}"))
+
+    def test_missing_directory_for_temporary_files_keeps_nothing_from_being_tried(self):
+        home = self.home("archive", settings=ENTRY + METRICS)
+        home.environment["TMPDIR"] = "/nowhere/at/all"
+        self.assertEqual(self.checked(home)[0], 0)
+        home.start()
+        home.override("archive", '[custom]\nlifetime = "five"\n')
+        self.assertIn("lifetime is a number of days", self.reload(home)[1])
+
+    def test_listener_that_runs_keeps_its_socket_whatever_is_tried(self):
+        home = self.running(listens=True)
+        lit = lambda: home.step_status("starter/lamp").get("workers") == 1
+        wait_for(lit, "the lamp")
+        self.assertIn("not started on trial, since it runs: starter/lamp", self.checked(home)[1])
+        home.loader.send_signal(signal.SIGSTOP)  # it does not say what runs
+        try:
+            code, said = self.checked(home)
+        finally:
+            home.loader.send_signal(signal.SIGCONT)
+        self.assertEqual((code, "not started on trial" in said), (0, True), said)
+        self.assertTrue((home.root / "run/lamp.sock").exists())
+        # A second one of the same socket, and something else that is wrong: nothing is taken up, and nothing taken away.
+        home.override("archive", '[custom]\nlifetime = "five"\n')
+        done = home.run(MFDATA_PLUGIN, "install", BUILD / "tests/plugins/starter", "--new-name", "second", check=False)
+        self.assertEqual((done.returncode, "lifetime is a number" in done.stderr), (1, True), done)
+        self.assertTrue((home.root / "run/lamp.sock").exists() and lit())
+
+    def test_listener_that_does_not_run_is_tried(self):
+        home = self.running()
+        home.override("starter", self.starter('socket = "/nowhere/lamp.sock"\n', listens=True))
+        for code, said in (self.checked(home), self.reload(home)):
+            self.assertEqual((code, "starter/lamp does not start: cannot listen on socket" in said), (1, True), said)
+
+    def test_address_of_metrics_that_only_has_the_port_of_the_loader_is_tried(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        home = self.home("archive", settings=ENTRY + f'[metrics]\nlisten = "127.0.0.1:{port}"\n').start()
+        home.configure(ENTRY + f'[metrics]\nlisten = "203.0.113.1:{port}"\n')
+        for code, said in (self.checked(home), self.reload(home)):
+            self.assertEqual((code, "mfdata.toml:4:" in said), (1, True), said)
+        home.configure(ENTRY + f'[metrics]\nlisten = "{port}"\n')
+        self.assertEqual((self.checked(home)[0], self.reload(home)), (0, (0, "reloaded\n")))
+        wait_for(lambda: home.status()["state"] == "running", "the loader")
+        self.assertEqual(self.checked(home)[0], 0)
+
+    def test_reload_that_takes_longer_than_its_timeout_says_so(self):
+        home = self.running()
+        home.override("starter", self.starter(f'at_start = "wait"\ngate = "{home.root}/gate"\n'))
+        code, said = self.reload(home, "--timeout", "0.2")
+        self.assertEqual((code, "has not answered within" in said), (1, True), said)
+        self.assertIn("a new configuration is being read and tried\n", home.run(MFDATA, "status").stdout)
+        (home.root / "gate").touch()
+        wait_for(lambda: home.status()["configuration"]["generation"] == 2, "the new configuration")
+
+    def test_plugin_that_lacks_a_key_is_in_nobodys_way_when_it_is_stopped(self):
+        home = self.running()
+        home.override("starter", self.starter('at_start = "throw"\n'))
+        self.assertEqual(self.reload(home)[0], 1)
+        home.run(MFDATA_PLUGIN, "stop", "starter")
+        self.assertEqual(self.reload(home), (0, "reloaded\n"))
+
+    def test_no_trial_of_one_reload_spares_no_other(self):
+        home = self.running()
+        gate = home.root / "gate"
+        home.override("starter", self.starter(f'at_start = "wait"\ngate = "{gate}"\n'))
+        first = self.ask(home, {"command": "reload"})
+        wait_for(lambda: home.status()["configuration"]["reading"], "the reload to be under way")
+        home.override("starter", self.starter('at_start = "throw"\n'))
+        others = [self.ask(home, {"command": "reload", "trial": trial}) for trial in (True, False)]
+        home.status()  # it has taken both
+        gate.touch()
+        for one in (first, *others):
+            self.answer(one)
+        self.assertIn("said at the end", home.status()["configuration"]["problem"])
+
+    @unittest.skipUnless(os.geteuid() == 0, "no other user without root")
+    def test_reload_at_the_limit_of_processes_is_refused_and_the_loader_goes_on(self):
+        base = tempfile.mkdtemp(dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, base, ignore_errors=True)
+        os.chmod(base, 0o777)
+        home = self.home("archive", settings=ENTRY + METRICS, base=base, user=(65531, 65531))  # nobody else's processes count
+        home.start(prefix=("prlimit", "--nproc=3:3"))  # the loader, its server of metrics, and the worker
+        wait_for(lambda: home.step_status("archive/main").get("workers") == 1, "the worker")
+        home.override("archive", '[custom]\nlifetime = "5d"\n')
+        code, said = self.reload(home)
+        self.assertEqual((code, "Resource temporarily unavailable" in said), (1, True), said)
+        self.assertEqual((home.loader.poll(), home.status()["state"]), (None, "running"))
+
+    def ask(self, home, request):
+        """A connection on which the answer comes; its own end is closed for writing, as some programs do."""
+        connection = socket.socket(socket.AF_UNIX)
+        self.addCleanup(connection.close)
+        connection.connect(str(home.root / "run/control.sock"))
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        connection.shutdown(socket.SHUT_WR)
+        return connection
+
+    def answer(self, connection):
+        connection.settimeout(60)
+        with connection.makefile() as lines:
+            return json.loads(lines.readline())
+
+    def test_files_flow_again_at_once_when_a_reload_is_asked_for_while_everything_begins_anew(self):
+        home = self.running()
+        gate = home.root / "gate"
+        home.override("starter", self.starter(f'at_start = "wait"\ngate = "{gate}"\n'))
+        home.configure(ENTRY + METRICS + '[loader]\ncpu_policy = "inherited"\n')
+        home.run(MFDATA, "reload", "--no-trial")
+        for _ in range(20):
+            home.loader.send_signal(signal.SIGHUP)
+        home.drop("a", b"a")
+        wait_for(lambda: len(home.files()) == 1, "the file in the archive")
+        gate.touch()
+        wait_for(lambda: home.step_status("starter/main").get("workers") == 1, "the plugin")
 
 
 class ReloadBesideFiles(Case):

@@ -103,6 +103,7 @@ def measure(home):
         rows.append(("mfdata " + " ".join(words), statistics.median(times), ""))
 
     def first_file():
+        home.incoming.mkdir(parents=True, exist_ok=True)
         home.drop("first", b"x")
         home.start()
         wait_for(lambda: (home.root / "var/archive/first").exists(), "the first file")

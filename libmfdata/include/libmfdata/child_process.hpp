@@ -31,4 +31,7 @@ Result<ChildResult> run_child(const std::vector<std::string>& argv, const ChildO
 // The children of this process now, of all its threads (proc(5)); also those that came to it when their parent ended.
 std::set<pid_t> children_of_this_process();
 
+// Kills and reaps all others of them, and those that come to this process (a subreaper, prctl(2)) meanwhile.
+void end_children_but(const std::set<pid_t>& before);
+
 }  // namespace mfdata

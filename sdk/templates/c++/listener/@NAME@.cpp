@@ -8,11 +8,20 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <mfdata/plugin.hpp>
 
 namespace sdk = mfdata::sdk;
+
+// Whether somebody answers there: then it is not ours to take away.
+bool is_in_use(const sockaddr_un& address) {
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  const bool used = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno == EAGAIN;
+  ::close(probe);
+  return used;
+}
 
 class Socket : public sdk::Listener {
  public:
@@ -22,7 +31,8 @@ class Socket : public sdk::Listener {
     address.sun_family = AF_UNIX;
     if (path_.empty() || path_.size() >= sizeof address.sun_path) throw sdk::Error(MFDATA_E_ARG, "socket is a path of at most 107 bytes");
     std::memcpy(address.sun_path, path_.c_str(), path_.size());
-    ::unlink(path_.c_str());
+    if (is_in_use(address)) throw sdk::Error(MFDATA_E_BUSY, "another program listens on " + path_);
+    ::unlink(path_.c_str());  // what one that was killed has left
     listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listening_ < 0 || ::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(listening_, 16) != 0) {
       throw sdk::Error(MFDATA_E_IO, "cannot listen on " + path_);

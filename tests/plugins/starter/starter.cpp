@@ -1,0 +1,81 @@
+// A step that does at its start what it should not, and a listener that takes its socket from whoever has it.
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <mfdata/plugin.hpp>
+#include <stdexcept>
+
+namespace sdk = mfdata::sdk;
+
+class Starter : public sdk::Step {
+ public:
+  explicit Starter(const sdk::Context& context) : Step(context) {
+    const std::string deed = context.text("at_start", ""), gate = context.text("gate", ""), record = context.text("record", "");
+    if (deed == "exit") ::_exit(0);
+    if (deed == "throw") throw std::runtime_error("said at the end");
+    if (deed == "print and throw") {
+      const std::string line(1000, '.');
+      for (int i = 0; i < 2000; ++i) std::fprintf(stderr, "%s\n", line.c_str());
+      throw std::runtime_error("said at the end");
+    }
+    while (deed == "wait" && ::access(gate.c_str(), F_OK) != 0) ::usleep(10'000);
+    if (deed == "orphans") leave_orphans(record, 3);
+  }
+  sdk::Result process(sdk::File&) override { return sdk::Result::ok(); }
+
+ private:
+  // Each in a session of its own, the parent of the next.
+  static void leave_orphans(const std::string& record, int generations) {
+    if (::fork() != 0) {
+      for (int lines = 0; lines < generations; ::usleep(10'000)) {
+        std::ifstream in(record);
+        lines = static_cast<int>(std::count(std::istreambuf_iterator<char>(in), {}, '\n'));
+      }
+      return;
+    }
+    ::setsid();
+    std::ofstream(record, std::ios::app) << ::getpid() << std::endl;
+    if (generations > 1) leave_orphans(record, generations - 1);
+    while (true) ::pause();
+  }
+};
+
+class Lamp : public sdk::Listener {
+ public:
+  explicit Lamp(const sdk::Context& context) : Listener(context), path_(context.text("socket")) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (path_.size() >= sizeof address.sun_path) throw sdk::Error(MFDATA_E_ARG, "socket is too long");
+    std::memcpy(address.sun_path, path_.c_str(), path_.size());
+    ::unlink(path_.c_str());
+    socket_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (::bind(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(socket_, 16) != 0) {
+      throw sdk::Error(MFDATA_E_IO, "cannot listen on socket " + path_);
+    }
+  }
+  ~Lamp() override {
+    ::close(socket_);
+    ::unlink(path_.c_str());
+  }
+  sdk::Result run() override {
+    while (!stopped_) ::usleep(10'000);
+    return sdk::Result::ok();
+  }
+  void stop() noexcept override { stopped_ = true; }
+
+ private:
+  std::string path_;
+  int socket_ = -1;
+  std::atomic<bool> stopped_{false};
+};
+
+MFDATA_PLUGIN("starter", "1.0.0", "misbehaves when it starts, and a listener with a socket", "BSD-3-Clause",
+              sdk::step<Starter>("main", "ends every file"), sdk::listener<Lamp>("lamp", "has a socket"))
