@@ -67,9 +67,10 @@ void EventLoop::arm(const Handle& timer, std::int64_t at_ns) {
 
 void EventLoop::disarm(const Handle& timer) { sd_event_source_set_enabled(timer->source_, SD_EVENT_OFF); }
 
-void EventLoop::run() {
+Result<void> EventLoop::run() {
   sd_event_set_watchdog(event_, true);  // of systemd, where the unit asks for one
-  sd_event_loop(event_);
+  const int ended = sd_event_loop(event_);
+  return ended < 0 ? system_error(-ended, "the event loop has ended") : Result<void>();
 }
 void EventLoop::stop() { sd_event_exit(event_, 0); }
 

@@ -48,7 +48,8 @@ class EventLoop {
   // After each call of another one, at once: what it brought does not wait for the events that came with it.
   void after_each(Callback callback) { after_each_ = std::move(callback); }
 
-  void run();
+  // Until stop(). An error: it can wait for nothing any more.
+  Result<void> run();
   void stop();
   static std::int64_t now_ns();
 

@@ -95,6 +95,10 @@ WorkerPool::Owner Loader::pool_owner() {
   owner.results = [this](WorkerId worker, std::size_t step, wire::Results results, const Targets& targets) {
     take_results(worker, step, results, targets);
   };
+  owner.accepted = [this](const wire::Accepted& accepted) { follow_.accepted(accepted); };
+  owner.traced = [this](std::size_t step, const wire::Trace& trace, const Targets& targets) {
+    follow_.traced(steps_[step].settings->slashed(), trace, targets);
+  };
   owner.draining = [this](WorkerId worker) { schedule_->worker_draining(worker); };
   owner.gone = [this](WorkerId worker, std::size_t step) {
     schedule_->worker_gone(worker, [&](const Schedule::Finished& name) { return stands_there(step, name); });
@@ -261,6 +265,7 @@ void Loader::refuse(std::size_t index, std::uint16_t source, const std::string& 
   const std::string path = directory + '/' + name;
   auto status = spool_.disk().status(path);
   if (!status) return;
+  if (follow_.any()) follow_.refused(status->st_dev, status->st_ino, spool_.disk().absolute(path), reason);
   keep(directory, name);
   const RefusedArrivals::News news = refusals_.add(path, *status, reason, EventLoop::now_ns());
   if (news.count) {
@@ -310,6 +315,7 @@ void Loader::settled(std::size_t step, const std::string& version, const std::ve
   const wire::SettledFile* charged = nullptr;
   for (const wire::SettledFile& file : files) {
     if (file.crashes > 0) charged = &file;
+    if (follow_.any()) follow_.settled(settings.slashed(), file);
     if (!file.trashed) continue;
     went_to_trash(settings.dotted());
     log_.write(Level::kError, settings.slashed() + ": " + file.uid + " went to trash: " + file.what);
@@ -333,7 +339,8 @@ void Loader::settled(std::size_t step, const std::string& version, const std::ve
 void Loader::dispatch() {
   const std::int64_t now = EventLoop::now_ns();
   if (!stopping_) {
-    for (const Schedule::Dispatch& dispatch : schedule_->decide(now)) {
+    for (Schedule::Dispatch& dispatch : schedule_->decide(now)) {
+      for (wire::JobName& job : dispatch.jobs) job.traced = follow_.any();
       if (pool_->send(dispatch.worker, wire::Jobs{dispatch.jobs})) continue;
       for (const wire::JobName& job : dispatch.jobs) {  // did not fit into the channel: later
         wire::Done revoked;
@@ -375,6 +382,7 @@ void Loader::tick() {
     if (!control_) (void)listen_to_commands();
     check_pressure();
     next_chore();
+    follow_.expire(now);
     kill_strangers();
     watch_developed();
     metrics_.set_unready(unready());

@@ -18,6 +18,7 @@
 #include "configuration.hpp"
 #include "control_server.hpp"
 #include "event_loop.hpp"
+#include "follow_table.hpp"
 #include "libmfdata/settings.hpp"
 #include "loader_log.hpp"
 #include "loader_metrics.hpp"
@@ -167,6 +168,10 @@ class Loader {
   std::string status(bool all_refused) const;
   nlohmann::json held_back(std::size_t step) const;
   nlohmann::json described(std::size_t step, const WorkerPool::InHand& in_hand) const;
+  bool watches(const std::string& directory) const;
+  std::string follow(const nlohmann::json& asked);
+  std::string followed(const nlohmann::json& asked);
+  std::string unfollow(const nlohmann::json& asked);
   std::string pause(const std::string& step, bool paused);
   std::string start_plugin(const std::string& plugin, bool starts);
   void recall();  // what was paused and stopped before
@@ -193,6 +198,7 @@ class Loader {
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<ControlServer> control_;
   RefusedArrivals refusals_;
+  FollowTable follow_;  // the files that commands wait for
   std::map<std::pair<std::string, std::string>, ForeignArrival> foreign_;  // by directory and name
   std::unordered_map<std::string, std::int64_t> told_;  // by path, of names that a worker has not seen yet; bounded
   bool may_lease_any_ = false;

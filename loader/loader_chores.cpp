@@ -69,6 +69,7 @@ void Loader::start_chore(std::size_t step, wire::Task task, std::vector<std::str
   settings.lifetimes = settings_->general.lifetimes;
   settings.arrival_directories = std::move(directories);
   settings.arrival_names = std::move(names);
+  settings.traced = follow_.any();
   settings.age_is_believed = collection_waits_s_ == 0;
   settings.foreign_quiet_s = settings_->general.defaults.foreign_quiet_s;
   if (task == wire::Task::kAcceptForeign) settings.arrival_quiet = quiet_arrivals();
@@ -225,6 +226,7 @@ void Loader::take_from_chore(const wire::Message& message) {
     }
   }
   if (const auto* counted = std::get_if<wire::TrashCount>(&message)) take_trash_count(counted->files);
+  if (const auto* accepted = std::get_if<wire::Accepted>(&message)) follow_.accepted(*accepted);
   const auto* results = std::get_if<wire::Results>(&message);
   if (!results || chore_step_ == kNoStep) return;
   for (const wire::Done& done : results->done) {

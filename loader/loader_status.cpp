@@ -249,6 +249,9 @@ std::string Loader::answer_at_once(const std::string& command, const json& parse
     stop();
     return R"({"stopping":true})";
   }
+  if (command == "follow") return follow(parsed);
+  if (command == "followed") return followed(parsed);
+  if (command == "unfollow") return unfollow(parsed);
   if (command == "start_plugin" || command == "stop_plugin") {
     return start_plugin(parsed.contains("plugin") && parsed["plugin"].is_string() ? parsed["plugin"].get<std::string>() : "",
                         command == "start_plugin");
@@ -261,7 +264,7 @@ std::string Loader::answer_at_once(const std::string& command, const json& parse
     return pause(parsed.contains("step") && parsed["step"].is_string() ? parsed["step"].get<std::string>() : "", command == "pause");
   }
   return dumped(
-      {{"error", "unknown command \"" + command.substr(0, 40) + "\": status, reload, stop, pause, resume, kill, start_plugin and stop_plugin are known"}});
+      {{"error", "unknown command \"" + command.substr(0, 40) + "\": status, reload, stop, pause, resume, kill, start_plugin, stop_plugin, follow, followed and unfollow are known"}});
 }
 
 }  // namespace mfdata

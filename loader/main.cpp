@@ -132,7 +132,7 @@ Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& confi
   log.write(Level::kInfo, generation == 1 ? "mfdata-loader " MFDATA_VERSION " runs " + home.root.string() + ", process " + std::to_string(::getpid())
                                           : "everything runs with the new configuration");
   ::sd_notify(0, "READY=1");
-  loop.run();
+  MFDATA_TRY(loop.run());  // what is in hand is recovered at the next start
   generation = loader.generation();
   ConfigurationPointer next = loader.take_next_configuration();
   if (next && loader.next_is_outdated()) next = newest(home, std::move(next));

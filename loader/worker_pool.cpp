@@ -119,6 +119,7 @@ void WorkerPool::start(Seat& seat, Nanoseconds now) {
   seat.first_error.clear();
   seat.in_hand.clear();
   seat.settled.clear();
+  seat.planned.clear();
   seat.kill_reason.clear();
   seat.kill_at = 0;
   const Nanoseconds age = random_age(settings.step.max_age_s);
@@ -176,7 +177,20 @@ void WorkerPool::take(Seat& seat, wire::Message& message) {
     owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
   } else if (auto* metrics = std::get_if<wire::Metrics>(&message)) {
     owner_.metrics(seat.step, *metrics);
+  } else if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
+    owner_.accepted(*accepted);
+  } else if (const auto* trace = std::get_if<wire::Trace>(&message)) {
+    take_trace(seat, *trace);
   }
+}
+
+void WorkerPool::take_trace(Seat& seat, const wire::Trace& trace) {
+  if (trace.planned) {
+    seat.planned[trace.uid].push_back(trace);
+    return;
+  }
+  seat.planned.erase(trace.uid);
+  owner_.traced(seat.step, trace, *seat.targets);
 }
 
 void WorkerPool::stop(Seat& seat, Nanoseconds now) {
@@ -320,10 +334,21 @@ void WorkerPool::finish_reaping(Seat& seat, int status, Nanoseconds now) {
   seat.on_reaper.reset();
   seat.on_reaper_output.reset();
   seat.reaper.reset();
+  for (wire::SettledFile& file : seat.settled) {
+    if (file.what == "finished" && seat.planned.contains(file.uid)) {
+      file.delivered.clear();  // the plan says so
+    } else {
+      seat.planned.erase(file.uid);
+    }
+  }
   owner_.settled(seat.step, seat.version, std::exchange(seat.settled, {}));
   if (status != 0 && !stopping_) {  // tried again: nothing may start in this slot before
     owner_.warn(steps_[seat.step].step.slashed() + ": what its worker left could not be recovered yet, see its log");
     return put_off(seat, now);
+  }
+  // What was planned, and is not in the slot, was committed.
+  for (const auto& [uid, parts] : std::exchange(seat.planned, {})) {
+    for (const wire::Trace& part : parts) owner_.traced(seat.step, part, *seat.targets);
   }
   seat.process.reset();
   seat.state = State::kEmpty;

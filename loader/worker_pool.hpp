@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -34,6 +35,8 @@ class WorkerPool {
     std::function<void(WorkerId, std::size_t step, std::size_t batch)> ready;
     // `targets`: the steps that its results name by index.
     std::function<void(WorkerId, std::size_t step, wire::Results, const std::vector<std::string>& targets)> results;
+    std::function<void(const wire::Accepted&)> accepted;
+    std::function<void(std::size_t step, const wire::Trace&, const std::vector<std::string>& targets)> traced;
     std::function<void(WorkerId)> draining;
     std::function<void(WorkerId, std::size_t step)> gone;
     std::function<bool(std::size_t step)> suspended;  // nothing is charged to the files of a suspended step
@@ -121,6 +124,7 @@ class WorkerPool {
     bool spared = false;      // an operator ended it: no crash
     bool group_dead = false;  // nothing of its session is left
     std::string first_error;  // line of its output
+    std::map<std::string, std::vector<wire::Trace>> planned;  // by uid: of commits that it has not told the end of
     std::vector<wire::SettledFile> settled;
     std::unique_ptr<WorkerProcess> reaper;
     EventLoop::Handle on_reaper, on_reaper_output;
@@ -131,6 +135,7 @@ class WorkerPool {
   void read_channel(Seat& seat);
   void read_output(Seat& seat);
   void take(Seat& seat, wire::Message& message);
+  void take_trace(Seat& seat, const wire::Trace& trace);
   void bury(Seat& seat, int status);
   void start_reaper(Seat& seat, Nanoseconds now);
   bool read_reaper(Seat& seat);

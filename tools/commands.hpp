@@ -26,6 +26,7 @@ struct InjectOptions {
   bool move = false;
   bool random_basename = false;
   bool wait = false;
+  double timeout_s = 600;  // of the wait; 0: for ever
 };
 int inject(const std::string& home, const InjectOptions& options);
 

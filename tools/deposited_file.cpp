@@ -32,16 +32,24 @@ Result<TagSet> parse_assignments(const std::vector<std::string>& assignments) {
 }
 
 Result<void> deposit(const Spool& spool, const std::string& source, const std::string& step, const std::string& name, const TagSet& tags,
-                     std::uint64_t grown_to) {
+                     const DepositOptions& options) {
   auto from = open_source(source);
   if (!from) return from.error();
+  return deposit_from(spool, from->get(), source, step, name, tags, options);
+}
+
+Result<void> deposit_from(const Spool& spool, int from, const std::string& source, const std::string& step, const std::string& name,
+                          const TagSet& tags, const DepositOptions& options) {
   auto deposit = Deposit::open(spool);
   if (!deposit) return deposit.error();
-  MFDATA_TRY(copy_content(from->get(), deposit->file(), source));
-  if (grown_to > 0 && ::ftruncate(deposit->file(), static_cast<off_t>(grown_to)) != 0) return system_error(errno, "cannot grow a copy of " + source);
+  MFDATA_TRY(copy_content(from, deposit->file(), source));
+  if (options.grown_to > 0 && ::ftruncate(deposit->file(), static_cast<off_t>(options.grown_to)) != 0)
+    return system_error(errno, "cannot grow a copy of " + source);
+  if (options.before_commit) MFDATA_TRY(options.before_commit(deposit->uid()));
   std::string dotted = step;
   dotted.replace(step.find('/'), 1, ".");
-  return deposit->commit(dotted, name, boost::filesystem::absolute(source).parent_path().string() + "/", tags);
+  const std::string directory = options.directory.empty() ? boost::filesystem::absolute(source).parent_path().string() : options.directory;
+  return deposit->commit(dotted, name, directory + "/", tags);
 }
 
 }  // namespace mfdata::tools

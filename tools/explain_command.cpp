@@ -1,4 +1,5 @@
 // explain: what the rules of switch make of a file.
+#include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <cstdio>
 #include <iostream>
@@ -6,12 +7,15 @@
 #include <mfdata/content.hpp>
 #include <mfdata/routing.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "commands.hpp"
+#include "libmfdata/arrival.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/tagged_file.hpp"
 #include "operated_home.hpp"
 #include "rule_set.hpp"
+#include "trial_run.hpp"
 #include "wire/predicate_process.hpp"
 
 using nlohmann::json;
@@ -21,20 +25,101 @@ namespace {
 
 constexpr std::size_t kShownValue = 80;
 
-// The tags of the file, with those of the command line.
-Result<TagSet> tags_of(const std::string& path, const std::vector<std::string>& assignments) {
-  auto file = TaggedFile::open(path);
-  if (!file) return file.error();
-  auto context = file->context();
-  if (!context && !context.is(Code::kGone)) return context.error();
-  TagSet tags = context ? context->tags : TagSet();
-  if (!context) std::fprintf(stderr, "mfdata: %s has no tags: each reads as {NOT_FOUND} but for those of --tag\n", printable(path, 200).c_str());
+// A file as it comes to switches: all of them when it has tags already; otherwise those that its entry step sends it to.
+struct Seen {
+  struct AtSwitch {
+    std::string name;  // of the switch; empty: every one
+    TagSet tags;
+    std::string path;  // of its content
+  };
+  json entry;  // what the entry step made of a plain file; null: it has tags
+  std::vector<AtSwitch> at_switch;
+  boost::filesystem::path kept;  // the home that the entry step ran in
+
+  Seen() = default;
+  Seen(const Seen&) = delete;
+  Seen& operator=(const Seen&) = delete;
+  ~Seen() {
+    boost::system::error_code code;
+    if (!kept.empty()) boost::filesystem::remove_all(kept, code);
+  }
+};
+
+Result<void> assign(TagSet& tags, const std::vector<std::string>& assignments) {
   for (const std::string& assignment : assignments) {
     const std::size_t equals = assignment.find('=');
     if (equals == std::string::npos) return Error{Code::kBadData, 0, "a tag is written NAME=VALUE, not \"" + assignment + '"'};
     MFDATA_TRY(tags.set(assignment.substr(0, equals), assignment.substr(equals + 1)));
   }
-  return tags;
+  return {};
+}
+
+std::string plugin_of(const std::string& step) { return step.substr(0, step.find('/')); }
+
+// Where it would arrive: the watched directory that it stands in, otherwise incoming.
+std::string directory_of_arrival(const Settings& settings, const std::string& file) {
+  const std::string parent = boost::filesystem::absolute(file).parent_path().string();
+  const std::string inside = settings.general.data_dir + '/';
+  const bool watched = std::any_of(settings.general.watches.begin(), settings.general.watches.end(), [&](const WatchSettings& watch) {
+    return watch.directory == parent || inside + watch.directory == parent;
+  });
+  return watched ? parent : inside + layout::kIncoming;
+}
+
+// Where an output went, as it would in earnest: "plugin/step", or a path.
+std::string destination(const std::string& to) {
+  constexpr std::string_view kOutside = "{home}/deliveries/";
+  return to.starts_with(kOutside) ? to.substr(kOutside.size() - 1) : to;
+}
+
+// The entry step treats a copy, in a home of its own, and what it delivers stays there.
+Result<void> enter(const std::string& home_option, const std::string& entry_step, const std::string& file, const std::string& directory,
+                   const std::set<std::string>& switches, Seen& seen) {
+  RunOptions run;
+  run.plugin = entry_step;
+  run.file = file;
+  run.installed = true;
+  run.keep = true;  // until the rules have looked at what came out
+  Variation variation;
+  variation.delivers_inside = true;
+  variation.directory = directory;
+  auto out = run_trial(home_option, run, variation);
+  if (!out) return Error{out.error().code, 0, "the entry step " + entry_step + " cannot be run: " + out.error().text};
+  seen.kept = (*out)["kept"].get<std::string>();
+  seen.entry = {{"step", entry_step}, {"result", (*out)["result"]}, {"reason", (*out)["reason"]}, {"outputs", json::array()}};
+  for (const json& output : (*out)["outputs"]) {
+    const std::string to = output["to"].get<std::string>();
+    seen.entry["outputs"].push_back(destination(to));
+    if (!switches.contains(plugin_of(to)) || !output["tags"].is_object()) continue;
+    TagSet tags;
+    for (const auto& [name, value] : output["tags"].items()) MFDATA_TRY(tags.set(name, value.get<std::string>()));
+    seen.at_switch.push_back({plugin_of(to), std::move(tags), output["path"].get<std::string>()});
+  }
+  return {};
+}
+
+Result<void> look_at(const std::string& home_option, const Settings& settings, const ExplainOptions& options, const std::set<std::string>& switches,
+                     Seen& seen) {
+  auto file = TaggedFile::open(options.file);
+  if (!file) return file.error();
+  auto context = file->context();
+  if (!context && !context.is(Code::kGone)) return Error{context.error().code, 0, options.file + ": " + context.error().text};
+  const std::string path = boost::filesystem::absolute(options.file).string();
+  const std::string& entry_step = settings.general.entry_step;
+  if (context) {
+    seen.at_switch.push_back({"", context->tags, path});
+  } else {
+    std::fprintf(stderr, "mfdata: %s has no tags: this is what would become of it if it arrived now\n", printable(options.file, 200).c_str());
+    const std::string directory = directory_of_arrival(settings, options.file);
+    if (switches.contains(plugin_of(entry_step))) {
+      seen.entry = {{"step", entry_step}, {"result", "not run"}, {"reason", ""}, {"outputs", json::array()}};
+      seen.at_switch.push_back({plugin_of(entry_step), first_tags(directory, boost::filesystem::path(path).filename().string(), fresh_uid()), path});
+    } else {
+      MFDATA_TRY(enter(home_option, entry_step, options.file, directory, switches, seen));
+    }
+  }
+  for (Seen::AtSwitch& at : seen.at_switch) MFDATA_TRY(assign(at.tags, options.tags));
+  return {};
 }
 
 // The rules addressed to one switch, and what they make of a file.
@@ -122,7 +207,25 @@ void print(const json& explained, bool matching_only) {
   }
   std::cout << "  goes to:";
   for (const json& target : explained["targets"]) std::cout << ' ' << target["step"].get<std::string>() << (target["link_allowed"].get<bool>() ? "*" : "");
-  std::cout << (explained["targets"].empty() ? " nowhere (no_match_policy)\n" : "\n");
+  if (explained["targets"].empty()) std::cout << " nowhere: no rule matches, and it is " << explained["unmatched"].get<std::string>();
+  std::cout << '\n';
+}
+
+void print_entry(const json& entry) {
+  if (entry["result"] == "not run") return;
+  std::cout << entry["step"].get<std::string>() << ": " << entry["result"].get<std::string>();
+  if (const std::string reason = entry["reason"].get<std::string>(); !reason.empty()) std::cout << ": " << printable(reason, 300);
+  if (!entry["outputs"].empty()) std::cout << "  ->";
+  for (const json& to : entry["outputs"]) std::cout << ' ' << printable(to.get<std::string>(), 300);
+  std::cout << '\n';
+}
+
+// What becomes of a file that no rule of the switch matches.
+std::string unmatched_at(const Settings& settings, const std::string& name) {
+  const PluginSettings* plugin = settings.find_plugin(name);
+  const ConfigValue* policy = plugin ? plugin->custom.find("no_match_policy") : nullptr;
+  const std::string word = policy && policy->kind() == ConfigValue::Kind::kString ? policy->string() : "keep";
+  return word == "keep" ? "kept in trash (no_match_policy = \"keep\")" : "deleted (no_match_policy = \"" + word + "\")";
 }
 
 }  // namespace
@@ -132,20 +235,29 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
   if (!at) return fail(at.error().text);
   const Settings& settings = at->settings;
   for (const Problem& problem : settings.rule_problems) std::cerr << problem.spell() << '\n';
-  auto tags = tags_of(options.file, options.tags);
-  if (!tags) return fail(options.file + ": " + tags.error().text);
   std::map<std::string, std::vector<SwitchRule>> by_switch;
+  std::set<std::string> switches = {"switch"};
   for (const PluginSettings& plugin : settings.plugins) {
     for (const SwitchRule& rule : plugin.rules) by_switch[rule.switch_plugin].push_back(rule);
+    for (const SwitchRule& rule : plugin.rules) switches.insert(rule.switch_plugin);
   }
+  Seen seen;
+  if (auto looked = look_at(option, settings, options, switches, seen); !looked) return fail(looked.error().text);
   if (by_switch.empty() && !as_json) std::cout << "no plugin has rules: see [[switch_rules]] in plugin.toml\n";
-  const std::string path = boost::filesystem::absolute(options.file).string();
+  if (!seen.entry.is_null() && !as_json) print_entry(seen.entry);
   json all = json::array();
-  for (auto& [name, rules] : by_switch) {
-    Explanation explanation(settings, at->home, name, std::move(rules));
-    all.push_back(explanation.of(path, *tags));
-    if (!as_json) print(all.back(), options.matching_only);
+  for (const Seen::AtSwitch& came : seen.at_switch) {
+    if (!came.name.empty()) by_switch.try_emplace(came.name);  // one without rules, too
+    for (const auto& [name, rules] : by_switch) {
+      if (!came.name.empty() && name != came.name) continue;
+      Explanation explanation(settings, at->home, name, rules);
+      all.push_back(explanation.of(came.path, came.tags));
+      all.back()["unmatched"] = unmatched_at(settings, name);
+      if (!seen.entry.is_null()) all.back()["entry"] = seen.entry;
+      if (!as_json) print(all.back(), options.matching_only);
+    }
   }
+  if (all.empty() && !seen.entry.is_null()) all.push_back({{"switch", ""}, {"rules", json::array()}, {"targets", json::array()}, {"entry", seen.entry}});
   if (as_json) std::cout << all.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
   return 0;
 }

@@ -49,7 +49,8 @@ int main(int argc, char** argv) {
   inject_command->add_option("--tag", injected.tags, "a tag NAME=VALUE (with --step); may be repeated")->expected(1)->take_all()->check(assignment());
   inject_command->add_flag("--move", injected.move, "remove the source once it is injected");
   inject_command->add_flag("--random-basename", injected.random_basename, "under a random name");
-  inject_command->add_flag("--wait", injected.wait, "wait until the loader has nothing left to do");
+  inject_command->add_flag("--wait", injected.wait, "follow these files, and say where each of them ended; exit 1 when one did not end well");
+  add_seconds(*inject_command, "--timeout", injected.timeout_s, "how long to wait (default 10m; 0: for ever)");
   inject_command->callback([&] { run = [&] { return inject(home, injected); }; });
 
   std::vector<std::string> files;
@@ -133,7 +134,7 @@ int main(int argc, char** argv) {
 
   ExplainOptions explained;
   auto* explain_command = app.add_subcommand("explain", "shows what the routing rules make of a file: each rule, the value it sees, match or not, the targets");
-  explain_command->add_option("FILE", explained.file, "a file with tags: in trash, before a step, in an archive; or any file")->required();
+  explain_command->add_option("FILE", explained.file, "a file with tags: in trash, before a step, in an archive; or any file: its entry step is run on a copy first")->required();
   explain_command->add_option("--tag", explained.tags, "a tag NAME=VALUE beside those of the file; may be repeated")->expected(1)->take_all()->check(assignment());
   explain_command->add_flag("--matching", explained.matching_only, "leave out the rules that do not match");
   explain_command->callback([&] { run = [&] { return explain(home, explained, as_json); }; });

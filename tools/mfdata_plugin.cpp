@@ -10,7 +10,7 @@ namespace {
 using namespace mfdata;  // NOLINT: the command line of one program
 
 struct Options {
-  std::string home, what, directory = ".";
+  std::string home, what, version, directory = ".";
   bool as_json = false;
   InstallOptions install;
   RemoveOptions remove;
@@ -52,10 +52,11 @@ void add_home_commands(CLI::App& app, Options& options, Run& run) {
   remove->callback(
       [&] { run = in_home(options, [&](const Home& home) { return tools::remove_plugin(home, options.what, options.remove, options.clean); }); });
 
-  auto* rollback = app.add_subcommand("rollback", "goes back to the version before; again: forth");
+  auto* rollback = app.add_subcommand("rollback", "goes back to the version before, or to another one that is kept; again: forth");
   rollback->add_option("NAME", options.what)->required();
+  rollback->add_option("VERSION", options.version, "a version that \"list\" shows as kept (default: the one before)");
   rollback->add_flag("--force", options.install.force, "also when the configuration is wrong with that version");
-  rollback->callback([&] { run = in_home(options, [&](const Home& home) { return tools::rollback_plugin(home, options.what, options.install.force); }); });
+  rollback->callback([&] { run = in_home(options, [&](const Home& home) { return tools::rollback_plugin(home, options.what, options.version, options.install.force); }); });
 
   for (const bool starts : {true, false}) {
     auto* command = app.add_subcommand(starts ? "start" : "stop",

@@ -166,9 +166,9 @@ int remove_plugin(const Home& home, const std::string& name, RemoveOptions optio
   return finished ? 0 : fail(finished.error().text);
 }
 
-int rollback_plugin(const Home& home, const std::string& name, bool force) {
+int rollback_plugin(const Home& home, const std::string& name, const std::string& version, bool force) {
   if (auto owner = become_owner(home); !owner) return fail(owner.error().text);
-  auto back = mfdata::rollback_plugin(home, name, force);
+  auto back = mfdata::rollback_plugin(home, name, force, version);
   if (!back) return fail(back.error().text);
   return tell_loader(
       home, back->name + " is back at " + back->version +

@@ -12,7 +12,7 @@ namespace mfdata::tools {
 int list_plugins(const Home& home, bool as_json);
 int install_plugin(const Home& home, const std::string& what, const InstallOptions& options);
 int remove_plugin(const Home& home, const std::string& name, RemoveOptions options, bool clean);
-int rollback_plugin(const Home& home, const std::string& name, bool force);
+int rollback_plugin(const Home& home, const std::string& name, const std::string& version, bool force);  // version empty: the one before
 int develop_plugin(const Home& home, const std::string& folder, bool force);
 // Its workers, by a running loader; remembered over restarts.
 int start_plugin(const Home& home, const std::string& name, bool starts);
@@ -38,6 +38,7 @@ struct RunOptions {
   std::string file;
   std::vector<std::string> tags;    // NAME=VALUE
   std::vector<std::string> custom;  // lines of TOML for [custom]
+  bool installed = false;           // `plugin` is NAME/STEP of the home, whatever folder has that name
   bool keep = false;
   unsigned fail_call = 0;  // the number of the host call that fails; 0: none
   bool cancelled = false;  // as if the host were stopping

@@ -35,7 +35,8 @@ loader=$!
 trap 'kill "$loader" 2>/dev/null || true; wait "$loader" 2>/dev/null || true' EXIT
 for _ in $(seq 600); do "$build"/tools/mfdata status --home "$home" >/dev/null 2>&1 && break; sleep 0.1; done
 
-find "$files" -maxdepth 1 -type f -print0 | xargs -0 -r "$build"/tools/mfdata inject --home "$home" --wait
+# What does not end well is told on stderr, and counted below.
+find "$files" -maxdepth 1 -type f -print0 | xargs -0 -r "$build"/tools/mfdata inject --home "$home" --wait --timeout 1h >/dev/null || true
 count=$(find "$files" -maxdepth 1 -type f | wc -l)
 archived=$(($(find "$home/var/archive" -type f ! -name '*.tags' | wc -l) - before))
 echo

@@ -40,7 +40,7 @@ Result<TrialPlan> plan_of(const std::string& home_option, const RunOptions& opti
   for (const std::string& line : options.custom) plan.configuration += line + '\n';
   boost::system::error_code code;
   const fs::path folder = fs::canonical(options.plugin, code);
-  if (!code && fs::is_directory(folder, code)) {
+  if (!options.installed && !code && fs::is_directory(folder, code)) {
     plan.folder = folder.string();
     return plan;
   }
@@ -228,6 +228,7 @@ struct Trial {
     auto worker = trial->worker_settings(**found);
     if (!worker) return worker.error();
     worker->trial = variation.host;
+    if (variation.delivers_inside) worker->trial.deliver_below = (trial->home().root / "deliveries").string();
     if (variation.custom) variation.custom(worker->custom);
     auto spool = trial->open_spool();
     if (!spool) return spool.error();
@@ -251,7 +252,10 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
   if (!tags) return tags.error();
   const StepSettings& step = trial->worker.step;
   const std::string name = variation.name.empty() ? fs::path(options.file).filename().string() : variation.name;
-  MFDATA_TRY(deposit(trial->spool, options.file, step.slashed(), name, *tags, variation.grown_to));
+  DepositOptions placed;
+  placed.grown_to = variation.grown_to;
+  placed.directory = variation.directory;
+  MFDATA_TRY(deposit(trial->spool, options.file, step.slashed(), name, *tags, placed));
   const auto waiting = trial->spool.disk().list(layout::step_directory(step.dotted()));
   if (!waiting || waiting->empty()) return Error{Code::kIo, 0, "the file cannot be placed"};
   auto worker = start_worker(trial->worker);

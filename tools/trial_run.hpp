@@ -15,7 +15,9 @@ struct Variation {
   wire::TrialSettings host;
   std::function<void(ConfigValue& custom)> custom;  // changes [custom] behind the schema's back
   std::uint64_t grown_to = 0;                       // bytes of the file, the rest a hole; 0: as it is
+  std::string directory;                            // that it comes from; empty: its own
   std::string name;                                 // original name of the file; empty: its own
+  bool delivers_inside = false;                     // deliveries to other directories stay below "{home}/deliveries"
   double limit_s = 0;                               // at most so long for the file; 0: the step's own timeout
 };
 

@@ -109,14 +109,38 @@ Result<InstalledPlugin> install_plugin(const Home& home, const GeneralSettings& 
   return done.error();
 }
 
-Result<InstalledPlugin> rollback_plugin(const Home& home, const std::string& name, bool force) {
+// The newest folder of that version which is kept.
+static Result<std::string> kept_folder(const Home& home, const std::string& name, const std::string& version) {
+  const std::string unfinished = Store::unfinished(home, name);
+  std::string newest;
+  std::vector<std::string> versions;
+  boost::system::error_code code;
+  for (fs::directory_iterator at(home.plugin(name), code), end; !code && at != end; at.increment(code)) {
+    const std::string folder = at->path().filename().string();
+    if (folder == unfinished || !valid_version(version_of_folder(folder)) || !fs::is_directory(at->symlink_status(code))) continue;
+    versions.push_back(version_of_folder(folder));
+    if (versions.back() == version && (folder.size() > newest.size() || (folder.size() == newest.size() && folder > newest))) newest = folder;
+  }
+  if (!newest.empty()) return newest;
+  std::sort(versions.begin(), versions.end(), [](const std::string& a, const std::string& b) { return compare_versions(a, b) < 0; });
+  versions.erase(std::unique(versions.begin(), versions.end()), versions.end());
+  return Error{Code::kNotFound, 0, "version " + printable(version, 100) + " of " + name + " is not kept, " + joined(versions) +
+                                       (versions.size() == 1 ? " is" : " are") + ": install the one that you want with --force"};
+}
+
+Result<InstalledPlugin> rollback_plugin(const Home& home, const std::string& name, bool force, const std::string& version) {
   auto store = Store::lock(home);
   if (!store) return store.error();
   boost::system::error_code code;
   if (!valid_plugin_name(name) || !store->installed(name)) return not_installed(home, name);
   const std::string now = store->current(name);
   std::string before = store->previous(name);
-  if (before.empty() || before == now || !fs::is_directory(store->plugin(name) / before, code)) before = store->newest_but(name, now);
+  if (!version.empty()) {
+    auto kept = kept_folder(home, name, version);
+    if (!kept) return kept.error();
+    if (*kept == now) return Error{Code::kExists, 0, name + " is at " + version + " already"};
+    before = *kept;
+  } else if (before.empty() || before == now || !fs::is_directory(store->plugin(name) / before, code)) before = store->newest_but(name, now);
   if (before.empty()) {
     return Error{Code::kNotFound, 0, "no earlier version of " + name + " is kept: install the one that you want with --force"};
   }

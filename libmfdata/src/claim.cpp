@@ -69,6 +69,7 @@ Result<Claim> claim(const Spool& spool, const Slot& slot, const std::string& fil
   auto settled = settle(spool, slot, job.path, Crash{});
   if (!settled) return settled.error();
   claim.settled = settled->what;
+  claim.delivered = settled->delivered;
   return claim;
 }
 
@@ -107,7 +108,9 @@ Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& 
         if (waits) MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + filename));  // whoever claims it next finishes it
         return landed.error();
       }
-      return Settled{name->uid, 0, landed->trashed, landed->trashed ? landed->reason : "finished"};
+      Settled finished{name->uid, 0, landed->trashed, landed->trashed ? landed->reason : "finished"};
+      if (!landed->trashed && job.context.to.starts_with('/')) finished.delivered = job.context.to;
+      return finished;
     }
     case Verdict::kContextMissing:
     case Verdict::kEmptied:

@@ -208,7 +208,7 @@ Result<void> complete(const Job& job, const ForeignRules& rules) {
 }  // namespace
 
 Result<void> accept_foreign(const Spool& spool, const std::string& step, const std::string& directory,
-                            const std::string& filename, const ForeignRules& rules) {
+                            const std::string& filename, const ForeignRules& rules, const std::string& uid) {
   const Disk& disk = spool.disk();
   const std::string arrival = directory + '/' + filename;
   Job job;
@@ -221,7 +221,6 @@ Result<void> accept_foreign(const Spool& spool, const std::string& step, const s
   MFDATA_TRY(inspected);
   MFDATA_TRY(complete(job, rules));
   const bool other_filesystem = disk.device() != job.status.st_dev;
-  const std::string uid = fresh_uid();
   const std::string base = layout::accept(uid);
   Origin origin{directory, Context{uid, 0, static_cast<std::uint64_t>(job.status.st_size),
                                    layout::step_directory(step), {}, first_tags(directory, filename, uid)}};

@@ -109,15 +109,18 @@ Result<std::vector<WaitingFile>> files_in_hand(const Spool& spool, const std::st
   return all;
 }
 
-bool is_ignored(const std::vector<std::string>& patterns, const std::string& name) {
-  if (name.starts_with(layout::kHidden)) return true;  // ours, whatever the operator ignores
-  return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+std::optional<std::string> ignoring_pattern(const std::vector<std::string>& patterns, const std::string& name) {
+  if (name.starts_with(layout::kHidden)) return std::string(layout::kHidden) + '*';  // ours, whatever the operator ignores
+  const auto found = std::find_if(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
     if (pattern.size() > 1 && pattern[0] == '*' && pattern.find_first_of("*?[\\", 1) == std::string::npos) {
       return std::string_view(name).ends_with(std::string_view(pattern).substr(1));
     }
     return ::fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
   });
+  return found == patterns.end() ? std::nullopt : std::optional(*found);
 }
+
+bool is_ignored(const std::vector<std::string>& patterns, const std::string& name) { return ignoring_pattern(patterns, name).has_value(); }
 
 Result<std::vector<WaitingFile>> watched_files(const Spool& spool, const std::string& step, const std::string& directory,
                                                const std::vector<std::string>& ignore) {

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t kMaxPath = 4096;
 
-enum class Type : std::uint8_t { kJobs = 1, kStop, kReady, kResults, kSettledFile, kMetrics, kContextPart, kQuestion, kAnswer, kTrashCount };
+enum class Type : std::uint8_t { kJobs = 1, kStop, kReady, kResults, kSettledFile, kMetrics, kContextPart, kQuestion, kAnswer, kTrashCount, kAccepted, kTrace };
 
 class Writer {
  public:
@@ -83,6 +83,7 @@ struct Encoder {
       out.number(job.source);
       out.number(static_cast<std::uint8_t>(job.alone));
       out.number(static_cast<std::uint8_t>(job.last_chance));
+      out.number(static_cast<std::uint8_t>(job.traced));
       out.text(job.name, 255);
     }
     return out.take();
@@ -118,6 +119,7 @@ struct Encoder {
     out.number(message.crashes);
     out.number(static_cast<std::uint8_t>(message.trashed));
     out.text(message.what, kMaxReason);
+    out.text(message.delivered, kMaxPath);
     return out.take();
   }
   std::string operator()(const Metrics& message) const {
@@ -164,16 +166,43 @@ struct Encoder {
     out.number(message.files);
     return out.take();
   }
+  std::string operator()(const Accepted& message) const {
+    Writer out(Type::kAccepted);
+    out.text(message.uid, 255);
+    out.number(message.device);
+    out.number(message.inode);
+    out.number(static_cast<std::uint8_t>(message.taken));
+    return out.take();
+  }
+  std::string operator()(const Trace& message) const {
+    Writer out(Type::kTrace);
+    out.text(message.uid, 255);
+    out.text(message.origin, 255);
+    out.number(static_cast<std::uint8_t>(message.outcome));
+    out.number(static_cast<std::uint8_t>(message.trashed));
+    out.number(static_cast<std::uint8_t>(message.more));
+    out.number(static_cast<std::uint8_t>(message.planned));
+    out.text(message.reason, kMaxReason);
+    out.number(static_cast<std::uint16_t>(std::min(message.outputs.size(), kMaxTracedOutputs)));
+    for (std::size_t i = 0; i < std::min(message.outputs.size(), kMaxTracedOutputs); ++i) {
+      out.text(message.outputs[i].uid, 255);
+      out.number(message.outputs[i].target);
+      out.number(static_cast<std::uint8_t>(message.outputs[i].anew));
+      out.text(message.outputs[i].path, kMaxPath);
+    }
+    return out.take();
+  }
 };
 
 Jobs read_jobs(Reader& in) {
   Jobs message;
-  for (std::size_t left = in.count(10, kMaxJobsPerPacket); left > 0; --left) {
+  for (std::size_t left = in.count(11, kMaxJobsPerPacket); left > 0; --left) {
     JobName job;
     job.id = in.number<std::uint32_t>();
     job.source = in.number<std::uint16_t>();
     job.alone = in.flag();
     job.last_chance = in.flag();
+    job.traced = in.flag();
     job.name = in.text(255);
     in.require(!job.name.empty() && job.name.find('/') == std::string::npos);
     message.jobs.push_back(std::move(job));
@@ -198,6 +227,28 @@ Results read_results(Reader& in) {
     done.reason = in.text(kMaxReason);
     done.waits_as = in.text(kMaxReason);
     message.done.push_back(std::move(done));
+  }
+  return message;
+}
+
+Trace read_trace(Reader& in) {
+  Trace message;
+  message.uid = in.text(255);
+  message.origin = in.text(255);
+  const auto outcome = in.number<std::uint8_t>();
+  in.require(outcome < static_cast<std::uint8_t>(Outcome::kCount));
+  message.outcome = static_cast<Outcome>(outcome);
+  message.trashed = in.flag();
+  message.more = in.flag();
+  message.planned = in.flag();
+  message.reason = in.text(kMaxReason);
+  for (std::size_t n = in.count(7, kMaxTracedOutputs); n > 0; --n) {
+    TracedOutput output;
+    output.uid = in.text(255);
+    output.target = in.number<std::uint16_t>();
+    output.anew = in.flag();
+    output.path = in.text(kMaxPath);
+    message.outputs.push_back(std::move(output));
   }
   return message;
 }
@@ -238,6 +289,7 @@ Message read_message(Reader& in) {
       message.crashes = in.number<std::uint32_t>();
       message.trashed = in.flag();
       message.what = in.text(kMaxReason);
+      message.delivered = in.text(kMaxPath);
       return message;
     }
     case Type::kMetrics: return read_metrics(in);
@@ -260,6 +312,15 @@ Message read_message(Reader& in) {
       message.reason = in.text(kMaxReason);
       return message;
     }
+    case Type::kAccepted: {
+      Accepted message;
+      message.uid = in.text(255);
+      message.device = in.number<std::uint64_t>();
+      message.inode = in.number<std::uint64_t>();
+      message.taken = in.flag();
+      return message;
+    }
+    case Type::kTrace: return read_trace(in);
     case Type::kTrashCount: return TrashCount{in.number<std::uint64_t>()};
   }
   in.require(false);

@@ -32,6 +32,7 @@ struct JobName {
   std::string name;
   bool alone = false;  // it may be what crashed: nobody waits for its commit
   bool last_chance = false;  // it has waited for room for long: when it alone still does not fit, it goes to trash
+  bool traced = false;  // somebody follows files: Accepted and Trace are wanted
   bool operator==(const JobName&) const = default;
 };
 inline constexpr std::uint16_t kStepSource = 0;
@@ -78,12 +79,39 @@ struct Done {
 struct Results {
   std::vector<Done> done;
 };
+// The uid of an arrival, while names are traced.
+struct Accepted {
+  std::string uid;
+  std::uint64_t device = 0, inode = 0;  // of the arrival
+  bool taken = true;                    // false: it is being taken, and that may fail
+};
+// What became of a file, beside its Done: the uids under which it goes on. In several parts when there is `more`. Told twice:
+// before the commit, so that it is known when the worker dies behind it, and after.
+struct TracedOutput {
+  static constexpr std::uint16_t kDelivered = 0xffff;
+  std::string uid;
+  std::uint16_t target = kDelivered;  // index into the worker's targets
+  bool anew = false;                  // a file with a new origin: it has no tags of the input
+  std::string path;                   // of a delivery
+};
+struct Trace {
+  std::string uid;
+  std::string origin;  // the uid of the arrival that it came of; empty: it cannot be told
+  Outcome outcome = Outcome::kOk;
+  bool trashed = false;
+  bool more = false;
+  bool planned = false;  // nothing is committed yet
+  std::string reason;    // of kOk: why what is delivered does not stand there yet
+  std::vector<TracedOutput> outputs;
+};
+inline constexpr std::size_t kMaxTracedOutputs = 12;  // in a packet: of paths of 4096 bytes
 // From a reaper: what became of one file of a dead worker.
 struct SettledFile {
   std::string uid;
   std::uint32_t crashes = 0;
   bool trashed = false;
   std::string what;
+  std::string delivered = {};  // where one that is finished has left the spool to
 };
 // A change of one of the plugin's metrics.
 struct MetricDelta {
@@ -122,7 +150,7 @@ struct Answer {
   std::string reason;
 };
 
-using Message = std::variant<Jobs, Stop, Ready, Results, SettledFile, Metrics, ContextPart, Question, Answer, TrashCount>;
+using Message = std::variant<Jobs, Stop, Ready, Results, SettledFile, Metrics, ContextPart, Question, Answer, TrashCount, Accepted, Trace>;
 
 std::string encode(const Message& message);
 Result<Message> decode(std::string_view packet);

@@ -118,6 +118,7 @@ void each_member(Settings& s, Visit&& visit) {
   visit("trial_cancelled", s.trial.cancelled);
   visit("trial_interrupted", s.trial.interrupted);
   visit("trial_deadline_passed", s.trial.deadline_passed);
+  visit("trial_deliver_below", s.trial.deliver_below);
   visit("step", s.step.name);
   visit("component", s.step.component);
   visit("timeout", s.step.timeout_s);
@@ -154,6 +155,7 @@ void each_member(Settings& s, Visit&& visit) {
   visit("arrival_quiet", s.arrival_quiet);
   visit("foreign_quiet", s.foreign_quiet_s);
   visit("age_is_believed", s.age_is_believed);
+  visit("traced", s.traced);
   visit("trash_lifetime", s.lifetimes.trash_s);
   visit("tmp_lifetime", s.lifetimes.tmp_s);
   visit("backlog_lifetime", s.lifetimes.backlog_s);

@@ -34,6 +34,7 @@ struct TrialSettings {
   bool cancelled = false;        // from the beginning
   bool interrupted = false;      // cancelled once a file is begun
   bool deadline_passed = false;  // when a file is begun
+  std::string deliver_below;     // a directory that stands for "/" in deliveries outside the home; empty: they are made in earnest
 };
 
 struct WorkerSettings {
@@ -65,6 +66,7 @@ struct WorkerSettings {
   std::vector<std::string> arrival_directories;
   std::vector<std::string> arrival_names;
   std::vector<std::uint32_t> arrival_quiet;  // of each: 1 when it has been quiet for so long that this alone will do
+  bool traced = false;  // somebody follows files: Accepted is wanted
   bool age_is_believed = true;               // nothing is removed by its age else
   double foreign_quiet_s = 0;                // of those that have grown after they were taken
   // kCollect

@@ -51,7 +51,7 @@ Result<void> EndingPolicy::plan_failure(Treatment& treatment, std::size_t index,
     if (staged) {
       const StagedOutput output = treatment.staged().back();
       treatment.staged().resize(before);
-      note_routes({output}, end);
+      note_routes(job, {output}, true, end);
       return add_outputs(job, output, 0, true, outputs);
     }
     end.reason += "; failure_policy_move_dest_dir: " + staged.error().text;
@@ -99,8 +99,8 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
       std::vector<StagedOutput> mine;
       std::copy_if(staged.begin(), staged.end(), std::back_inserter(mine),
                    [&](const StagedOutput& output) { return output.file->parent == i || (output.file->parent == kWholeBatch && i == first_ok); });
-      note_routes(mine, ends[i]);
       const bool keeps_uid = mine.size() == 1 && mine[0].file->input >= 0 && mine[0].op == Op::kMove;
+      note_routes(job, mine, keeps_uid, ends[i]);
       for (std::size_t k = 0; k < mine.size() && planned; ++k) planned = add_outputs(job, mine[k], k, keeps_uid, outputs);
     } else if (rc == MFDATA_CANCELLED) {
       ends[i].outcome = Outcome::kCancelled;
@@ -120,7 +120,9 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
   }
   std::vector<Job*> all;
   for (Job& job : jobs) all.push_back(&job);
+  for (std::size_t i = 0; i < jobs.size() && planned; ++i) plans(jobs[i], ends[i]);
   if (planned) planned = run_transaction(all, outputs);
+  for (std::size_t i = 0; i < ends.size() && planned; ++i) ends[i].unpublished = unpublished_;
   if (!planned) std::fill(ends.begin(), ends.end(), recover_from(treatment, planned.error(), !changed));
   return ends;
 }

@@ -44,6 +44,7 @@ void note_trashed(const std::string& reason, End& end) {
   end.outcome = Outcome::kFailed;
   end.trashed = true;
   end.ended = false;
+  end.outputs.clear();
   end.routed.clear();
   end.reason = reason;
 }
@@ -71,8 +72,16 @@ bool moves_the_input(const std::vector<StagedOutput>& staged) {
 
 }  // namespace
 
-void note_routes(const std::vector<StagedOutput>& staged, End& end) {
+void EndingPolicy::note_routes(const Job& job, const std::vector<StagedOutput>& staged, bool keeps_uid, End& end) const {
   end.ended = true;
+  for (std::size_t i = 0; before_commit_ && i < staged.size(); ++i) {
+    const bool delivered = staged[i].step.empty();
+    wire::TracedOutput& output = end.outputs.emplace_back();
+    output.uid = keeps_uid ? job.name.uid : child_uid(job.name.uid, job.name.generation + 1, i);
+    output.anew = !staged[i].file->tags.get("first.core.original_uid");
+    if (!delivered) output.target = staged[i].target;
+    if (delivered) output.path = staged[i].path;
+  }
   for (const StagedOutput& output : staged) {
     if (output.step.empty()) continue;
     end.ended = false;
@@ -100,10 +109,11 @@ TrashNote EndingPolicy::note_of(Treatment& treatment, std::size_t index, const s
 Result<void> EndingPolicy::run_transaction(const std::vector<Job*>& jobs, std::vector<Output>& outputs) {
   bool committed = false;
   auto done = transaction(spool_, slot_, jobs, outputs, committed);
+  unpublished_.clear();
   if (committed && !done) {  // what is committed is done; publishing goes on when it can
     pending_ = true;
     next_pending_ns_ = monotonic_ns() + kPendingPause;
-    pending_problem_ = done.error().text;
+    pending_problem_ = unpublished_ = done.error().text;
     return {};
   }
   return done;
@@ -236,10 +246,12 @@ std::vector<End> EndingPolicy::finish_group(const std::vector<Treatment*>& treat
   Result<void> done;
   for (std::size_t i = 0; i < treatments.size() && done; ++i) {
     jobs.push_back(&treatments[i]->jobs()[0]);
-    note_routes(treatments[i]->staged(), ends[i]);
+    note_routes(*jobs.back(), treatments[i]->staged(), moves_the_input(treatments[i]->staged()), ends[i]);
     done = plan(*treatments[i], outputs);
   }
+  for (std::size_t i = 0; i < ends.size() && done; ++i) plans(*jobs[i], ends[i]);
   if (done) done = run_transaction(jobs, outputs);
+  for (std::size_t i = 0; i < ends.size() && done; ++i) ends[i].unpublished = unpublished_;
   if (done) return ends;
   End failed;
   failed.reason = done.error().text;
@@ -290,8 +302,12 @@ Result<void> EndingPolicy::fail(Treatment& treatment, const std::string& reason,
   switch (settings_.step.failure_policy) {
     case FailurePolicy::kKeep:
       end.trashed = true;
+      plans(job, end);
       return trash(spool_, slot_, job, note_of(treatment, 0, reason, treatment.reason));
-    case FailurePolicy::kDelete: end.ended = true; return end_job(job);
+    case FailurePolicy::kDelete:
+      end.ended = true;
+      plans(job, end);
+      return end_job(job);
     case FailurePolicy::kMove: break;
   }
   treatment.staged().clear();
@@ -305,9 +321,11 @@ Result<void> EndingPolicy::fail(Treatment& treatment, const std::string& reason,
                                         : treatment.emit(file, Op::kMove, target);
   if (!staged) {
     end.trashed = true;
+    plans(job, end);
     return trash(spool_, slot_, job, note_of(treatment, 0, reason, treatment.reason + "; failure_policy_move_dest_dir: " + staged.error().text));
   }
-  note_routes(treatment.staged(), end);
+  note_routes(job, treatment.staged(), true, end);
+  plans(job, end);
   return commit_input(treatment.staged()[0], job, end);
 }
 
@@ -404,6 +422,7 @@ bool EndingPolicy::failed_for_room(const Treatment& treatment, const Job& job, s
 
 End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
   End end;
+  unpublished_.clear();
   Result<void> done;
   Job& job = treatment.jobs()[0];
   if (treatment.input_changed(0)) {
@@ -418,7 +437,8 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
   } else if (const auto refused = refused_elsewhere(treatment, job, rc)) {
     done = *refused;
   } else if (rc == MFDATA_OK) {
-    note_routes(treatment.staged(), end);
+    note_routes(job, treatment.staged(), moves_the_input(treatment.staged()), end);
+    plans(job, end);
     done = commit(treatment, end);
   } else if (rc == MFDATA_CANCELLED) {
     end.outcome = Outcome::kCancelled;
@@ -428,6 +448,7 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
     end.reason = treatment.reason;
     end.trashed = settings_.step.keep_unmatched;
     end.ended = !end.trashed;
+    plans(job, end);
     done = end.trashed ? trash(spool_, slot_, job, note_of(treatment, 0, "unmatched", treatment.reason)) : end_job(job);
   } else if (auto waiting = rc == MFDATA_RETRY ? next_attempt(treatment, job) : std::nullopt) {
     end.outcome = Outcome::kRetried;
@@ -442,6 +463,7 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
     if (treatment.reason.empty()) treatment.reason = "the step returned " + std::to_string(rc);
     done = fail(treatment, "failed", end);
   }
+  end.unpublished = unpublished_;
   if (!done) end = recover_from(treatment, done.error());
   return end;
 }
@@ -451,6 +473,7 @@ End EndingPolicy::finish_loop(Treatment& treatment) {
   end.outcome = Outcome::kFailed;
   end.trashed = true;
   end.reason = "it made more than " + std::to_string(settings_.step_limit) + " hops: the flow is a loop";
+  plans(treatment.jobs()[0], end);
   auto done = trash(spool_, slot_, treatment.jobs()[0], note_of(treatment, 0, "loop", end.reason));
   return done ? end : recover_from(treatment, done.error());
 }

@@ -2,6 +2,7 @@
 // into one end each (libmfdata: ending, transaction, trash). SEMANTICS section 4, DESIGN section 3.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <vector>
 
@@ -16,14 +17,13 @@ struct End {
   bool trashed = false;
   bool ended = false;
   std::vector<std::uint16_t> routed;
+  std::vector<wire::TracedOutput> outputs;  // while they are traced
+  std::string unpublished;                  // why what is committed waits to be delivered
   std::string reason;
 };
 
 inline constexpr const char* kChangedInput = "the step changed the content of its input, which it may only read";
 inline constexpr const char* kRemovedInput = "the step removed, moved or replaced its input, which it may only read";
-
-// Where the outputs go; without any to a step the file has ended.
-void note_routes(const std::vector<StagedOutput>& staged, End& end);
 
 class EndingPolicy {
  public:
@@ -51,6 +51,10 @@ class EndingPolicy {
   // Why the last commit that waits does; empty: none.
   const std::string& pending_problem() const { return pending_problem_; }
 
+  // From now on each End says under which uids its file goes on, and `before_commit` is told of each that is about to come.
+  using Planned = std::function<void(const Job&, const End&)>;
+  void trace(Planned before_commit) { before_commit_ = std::move(before_commit); }
+
   // Files stand in the slot that could not be given back: they wait for the end of this worker.
   bool stuck() const { return stuck_; }
   // The only copy of a file is open here.
@@ -62,6 +66,11 @@ class EndingPolicy {
     TagSet tags;
   };
 
+  // Where the outputs of the job go; without any to a step the file has ended.
+  void note_routes(const Job& job, const std::vector<StagedOutput>& staged, bool keeps_uid, End& end) const;
+  void plans(const Job& job, const End& end) const {
+    if (before_commit_) before_commit_(job, end);
+  }
   Result<void> commit(Treatment& treatment, End& end);
   Result<void> commit_input(const StagedOutput& output, Job& job, End& end);
   Result<void> plan(Treatment& treatment, std::vector<Output>& outputs) const;
@@ -97,6 +106,8 @@ class EndingPolicy {
   std::string pending_problem_;
   bool stuck_ = false;
   bool was_full_ = false, full_before_ = false;  // the disk, when a step failed last; when the treatment began
+  Planned before_commit_;  // empty: nothing is traced
+  std::string unpublished_;                      // of the last transaction
   std::vector<Job> kept_open_;             // of inputs that a step removed, and that cannot be made anew yet: their only copy
 };
 

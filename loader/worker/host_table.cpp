@@ -59,8 +59,14 @@ const void* query(mfdata_ctx* ctx, const char* id, uint32_t min_size) {
   return PluginHost::of(ctx).rules_shown();
 }
 
+// A message of a system or a program often ends in one, which nobody wants to read as "\x0a".
+std::string_view without_line_ends(std::string_view text) {
+  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
+  return text;
+}
+
 void log(mfdata_ctx* ctx, int32_t level, mfdata_str message) {
-  if (ctx && usable(message)) PluginHost::of(ctx).write_log(level, view(message));
+  if (ctx && usable(message)) PluginHost::of(ctx).write_log(level, without_line_ends(view(message)));
 }
 
 int32_t log_enabled(mfdata_ctx* ctx, int32_t level) { return ctx && PluginHost::of(ctx).log_enabled(level) ? 1 : 0; }
@@ -70,7 +76,7 @@ mfdata_rc set_error(mfdata_ctx* ctx, mfdata_rc code, mfdata_str reason) {
   PluginHost& host = PluginHost::of(ctx);
   if (!host.in_callback()) return code;
   std::string& place = host.treatment() ? host.treatment()->reason : host.create_error();
-  place = view(reason).substr(0, 4096);
+  place = without_line_ends(view(reason).substr(0, 4096));
   return code;
 }
 
@@ -86,7 +92,7 @@ mfdata_rc set_file_error(mfdata_ctx* ctx, mfdata_file* file, mfdata_str reason, 
   Treatment* treatment = ctx ? PluginHost::of(ctx).treatment() : nullptr;
   if (!treatment) return MFDATA_E_STATE;
   if (!file || !treatment->owns(file) || !usable(reason)) return MFDATA_E_ARG;
-  file->reason = view(reason).substr(0, 4096);
+  file->reason = without_line_ends(view(reason).substr(0, 4096));
   if (delay_ms >= 0) file->retry_delay_ms = delay_ms;
   return MFDATA_OK;
 }

@@ -167,7 +167,7 @@ Result<void> reap(const Spool& spool, const wire::WorkerSettings& settings, Chan
   const Crash crash{settings.count_crash, settings.max_crashes, settings.crash_reason, settings.plugin_version, settings.crash_in_hand};
   return reap_slot(spool, Slot{settings.step.dotted(), settings.slot}, crash,
                    [&](const Slot&, const Settled& settled) {
-                     channel.send(wire::SettledFile{settled.uid, settled.crashes, settled.trashed, settled.what});
+                     channel.send(wire::SettledFile{settled.uid, settled.crashes, settled.trashed, settled.what, settled.delivered});
                    });
 }
 
@@ -182,7 +182,18 @@ Result<void> accept_all(const Spool& spool, const PluginHost& host, Channel& cha
   ForeignRules rules{settings.max_file_size, [&](const struct stat& file) { return writers.writes(file); }, false};
   for (std::size_t i = 0; i < settings.arrival_names.size() && !host.cancelled(); ++i) {
     rules.quiet = i < settings.arrival_quiet.size() && settings.arrival_quiet[i] != 0;
-    auto accepted = accept_foreign(spool, settings.step.dotted(), settings.arrival_directories[i], settings.arrival_names[i], rules);
+    const std::string uid = fresh_uid();
+    wire::Accepted announced{uid, 0, 0, false};
+    if (settings.traced) {  // before its step can have it
+      if (auto source = spool.disk().status(settings.arrival_directories[i] + '/' + settings.arrival_names[i])) {
+        announced.device = source->st_dev;
+        announced.inode = source->st_ino;
+        channel.send(announced);
+      }
+    }
+    auto accepted = accept_foreign(spool, settings.step.dotted(), settings.arrival_directories[i], settings.arrival_names[i], rules, uid);
+    announced.taken = true;
+    if (accepted && announced.inode != 0) channel.send(announced);
     wire::Done done;
     done.id = static_cast<std::uint32_t>(i);
     if (!accepted) {

@@ -154,6 +154,7 @@ StepRunner::Taken StepRunner::take(const wire::JobName& name) {
     taken.done.outcome = Outcome::kSettled;
     taken.done.trashed = claimed->settled != "finished" && claimed->settled != "returned";
     taken.done.reason = claimed->settled;
+    if (traced_) trace_settled(name.name, *claimed);
   }
   return taken;
 }
@@ -178,7 +179,50 @@ void StepRunner::report(wire::Done done) {
   page.unreported = waiting == 0 ? 0 : page.unreported + treated;
 }
 
-wire::Done StepRunner::done_of(std::uint32_t id, const Job& job, End end, std::int64_t duration_ns) const {
+// Which uid an arrival became. Also when it comes from before the step: who accepted it may have died before it said so.
+void StepRunner::announce(const Job& job) {
+  if (job.context.tags.get("first.core.original_uid") != job.name.uid) return;
+  channel_.send(wire::Accepted{job.name.uid, job.status.st_dev, job.status.st_ino, true});
+}
+
+// An earlier worker has treated it: it ended when it was claimed.
+void StepRunner::trace_settled(const std::string& filename, const Claim& claim) {
+  const auto name = SpoolName::parse(filename);
+  const bool trashed = claim.settled != "finished" && claim.settled != "returned";
+  if (!name || (!trashed && claim.delivered.empty())) return;
+  wire::Trace trace;
+  trace.uid = name->uid;
+  trace.trashed = trashed;
+  if (trashed) trace.reason = claim.settled;
+  if (trashed) trace.outcome = Outcome::kFailed;
+  wire::TracedOutput delivered;
+  delivered.uid = name->uid;
+  delivered.path = claim.delivered;
+  if (!trashed) trace.outputs.push_back(std::move(delivered));
+  channel_.send(trace);
+}
+
+// Before the result, and at once: what is made of the file may be treated before the results of this worker are sent.
+void StepRunner::trace(const Job& job, const End& end, bool planned) {
+  wire::Trace trace;
+  trace.uid = job.name.uid;
+  trace.origin = std::string(job.context.tags.get("first.core.original_uid").value_or(job.name.uid));
+  trace.planned = planned;
+  trace.outcome = end.outcome;
+  trace.trashed = end.trashed;
+  trace.reason = end.outcome == Outcome::kOk ? end.unpublished : end.reason;
+  std::size_t sent = 0;
+  do {
+    const std::size_t part = std::min(end.outputs.size() - sent, wire::kMaxTracedOutputs);
+    trace.outputs.assign(end.outputs.begin() + static_cast<std::ptrdiff_t>(sent), end.outputs.begin() + static_cast<std::ptrdiff_t>(sent + part));
+    sent += part;
+    trace.more = sent < end.outputs.size();
+    channel_.send(trace);
+  } while (trace.more);
+}
+
+wire::Done StepRunner::done_of(std::uint32_t id, const Job& job, End end, std::int64_t duration_ns) {
+  if (traced_) trace(job, end, false);
   wire::Done done;
   done.id = id;
   done.outcome = end.outcome;
@@ -206,6 +250,10 @@ void StepRunner::treat(const wire::JobName& name) {
   }
   const std::int64_t began = monotonic_ns();
   begin_file(name.id, began);
+  if (traced_ != name.traced) {
+    traced_ = name.traced;
+    policy_.trace(traced_ ? [this](const Job& job, const End& end) { trace(job, end, true); } : EndingPolicy::Planned());
+  }
   if (name.id <= host_.progress().revoked_up_to) {
     host_.progress().started_ns = 0;
     wire::Done revoked;
@@ -216,6 +264,7 @@ void StepRunner::treat(const wire::JobName& name) {
   note_in_hand(name.source == wire::kStepSource && SpoolName::parse(name.name) ? name.name : "");
   Taken taken = take(name);
   if (taken.job) {
+    if (traced_) announce(*taken.job);
     treat_taken(name, std::move(*taken.job), began);
   } else {
     report(std::move(taken.done));

@@ -51,7 +51,10 @@ class StepRunner {
   void report(wire::Done done);
   int wait_ms() const;
   void tick();
-  wire::Done done_of(std::uint32_t id, const Job& job, End end, std::int64_t duration_ns) const;
+  wire::Done done_of(std::uint32_t id, const Job& job, End end, std::int64_t duration_ns);
+  void announce(const Job& job);
+  void trace_settled(const std::string& filename, const Claim& claim);
+  void trace(const Job& job, const End& end, bool planned);
   void begin_file(std::uint32_t id, std::int64_t now_ns);
   void note_in_hand(const std::string& file);
 
@@ -77,6 +80,7 @@ class StepRunner {
   std::string pending_told_;
   std::uint64_t treated_ = 0, leaks_looked_for_ = 0, descriptors_counted_ = 0;  // treatments, and how many when
   std::uint64_t open_files_limit_ = 1024;
+  bool traced_ = false;  // names come in the order in which they are sent: nobody follows what comes after one that is not
   bool stopping_ = false;
 };
 

@@ -230,8 +230,15 @@ Result<void> Treatment::emit(mfdata_file* file, Op op, const std::string& target
   return stage(std::move(output));
 }
 
-Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& directory, const std::string& basename,
-                                const DeliveryStyle& style, const MakeDirectories& make) {
+Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& asked, const std::string& basename,
+                                const DeliveryStyle& style, MakeDirectories make) {
+  std::string directory = asked;
+  if (!settings_.trial.deliver_below.empty() && asked.starts_with('/') && !asked.starts_with(settings_.home + '/')) {
+    struct stat there;
+    if (::stat(asked.c_str(), &there) != 0) return delivery_error(system_error(errno, "cannot deliver to " + asked));
+    directory = settings_.trial.deliver_below + asked;
+    make.wanted = true;
+  }
   const std::string name = basename.empty() ? std::string(file->tags.get("first.core.original_basename").value_or("")) : basename;
   if (!directory.starts_with('/') || directory.find('\0') != std::string::npos) {
     return argument("a delivery goes to an absolute directory, not \"" + directory.substr(0, 200) + '"');

@@ -79,8 +79,8 @@ class Treatment {
   Result<std::string> scratch_dir();  // absolute
   Result<mfdata_file*> adopt(const std::string& path, const mfdata_file* inherit);
   Result<void> emit(mfdata_file* file, Op op, const std::string& target);
-  Result<void> deliver(mfdata_file* file, Op op, const std::string& directory, const std::string& basename,
-                       const DeliveryStyle& style, const MakeDirectories& make);
+  Result<void> deliver(mfdata_file* file, Op op, const std::string& asked, const std::string& basename,
+                       const DeliveryStyle& style, MakeDirectories make);
 
   // The tags of an input as the step got them: what it changed is forgotten.
   TagSet tags_at_begin(std::size_t index) const;

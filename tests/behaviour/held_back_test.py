@@ -109,7 +109,7 @@ class Destination(Case):
                 "archive": f'[custom]\ndest_dir = "{out}"\ndest_basename = "a/b/{{ORIGINAL_BASENAME}}"\nforce_chmod = "0664"\n{options}'})
             home.start()
             home.drop("f", b"x")
-            wait_for((out / "a/b/f").exists, "the file")
+            wait_for(lambda: (out / "a/b/f").exists() and (out / "a/b/f.tags").exists(), "the file and its tags")
             self.assertEqual([stat.S_IMODE(os.stat(out / name).st_mode) for name in ("a", "a/b")], [expected] * 2)
             self.assertEqual(stat.S_IMODE(os.stat(out / "a/b/f").st_mode), 0o664)
             self.assertEqual(stat.S_IMODE(os.stat(out / "a/b/f.tags").st_mode), 0o664)

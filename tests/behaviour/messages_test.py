@@ -31,6 +31,14 @@ class Messages(Case):
                 home.override("archive", "[custom]\n" + line + "\n")
                 self.assertIn(advice, self.said(home, MFDATA, "check"))
 
+    def test_a_line_end_behind_a_reason_is_not_shown(self):
+        home = self.failing_home("fail_with_a_line_end")
+        home.drop("a", b"1")
+        [note] = home.wait_trash("mischief/main")
+        self.assertEqual(note["error"], "failed\nas asked")
+        self.assertNotIn("asked\\x0a", home.run(MFDATA, "trash", "list").stdout)
+        self.assertIn("failed\\x0aas asked", home.run(MFDATA, "trash", "list").stdout)
+
     def test_one_is_said_as_one(self):
         home = self.home("archive")
         self.assertIn("no problems: 1 plugin, 1 step\n", home.run(MFDATA, "check").stdout)
@@ -121,6 +129,14 @@ class Messages(Case):
             self.assertEqual(running.wait(60), 0)
         self.assertRegex(shown, rb"\rgenerated|\x1b\[Kgenerated \d+ of 40")
         self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
+
+    def test_a_loader_whose_event_loop_is_dead_does_not_exit_0(self):
+        if not shutil.which("strace"):
+            self.skipTest("strace is not installed")
+        home = self.home("archive")
+        home.start(wait=False, prefix=["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=epoll_wait,epoll_pwait,epoll_pwait2:error=EBADF:when=3+"])
+        self.assertEqual(home.loader.wait(120), 1)
+        self.assertIn("the event loop has ended", home.log())
 
 
 if __name__ == "__main__":

@@ -386,6 +386,9 @@ class Install(Packages):
         for version in ("1.0.0", "2.0.0"):
             self.assertIn(f"is back at {version}", home.run(MFDATA_PLUGIN, "rollback", "edition").stdout)
             self.assertEqual(self.listed(home)["version"], version)
+        self.assertIn("is back at 1.0.0", home.run(MFDATA_PLUGIN, "rollback", "edition", "1.0.0").stdout)
+        self.assertIn("is at 1.0.0 already", home.run(MFDATA_PLUGIN, "rollback", "edition", "1.0.0", check=False).stderr)
+        self.assertRegex(home.run(MFDATA_PLUGIN, "rollback", "edition", "9.9.9", check=False).stderr, r"version 9.9.9 of edition is not kept, 1.0.0, .* are: ")
         self.assertIn("no earlier version", home.run(MFDATA_PLUGIN, "rollback", "archive", check=False).stderr)
         self.assertIn('did you mean "edition"?', home.run(MFDATA_PLUGIN, "rollback", "edtion", check=False).stderr)
 

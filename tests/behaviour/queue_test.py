@@ -1,5 +1,6 @@
 """queue list, show, drop, move; pause and resume; explain."""
 import fcntl
+import gzip
 import json
 import os
 import subprocess
@@ -333,6 +334,51 @@ class Explain(Case):
         [switch] = self.explained(home, os.fsdecode(path))
         self.assertEqual({rule["pattern"]: rule["match"] for rule in switch["rules"]}, {"GRIB": True, "@4:B": True, "BUFR": False})
         self.assertEqual([target["step"] for target in switch["targets"]], ["archive/main"])
+
+    def test_a_plain_file_is_explained_as_it_would_be_if_it_arrived_now(self):
+        home = self.home("guess_file_type", "switch", "archive", overrides={
+            "archive": block("fnmatch", {"ASCII text*": ["main"]}, tag="latest.guess_file_type.main.system_magic") + block("equal", {"a b": ["main*"]})})
+        (home.root / "a b").write_text("some text\n")
+        [switch] = self.explained(home, home.root / "a b")
+        self.assertEqual({rule["pattern"]: (rule["match"], rule["value"]) for rule in switch["rules"]},
+                         {"ASCII text*": (True, "ASCII text"), "a b": (True, "a b")})
+        self.assertEqual([target["step"] for target in switch["targets"]], ["archive/main"])
+        self.assertEqual((switch["entry"]["step"], switch["entry"]["result"], switch["entry"]["outputs"]), ("guess_file_type/main", "ok", ["switch/main"]))
+        self.assertEqual((home.root / "a b").read_text(), "some text\n")
+        self.assertRegex(home.run(MFDATA, "explain", home.root / "a b").stdout, r"(?m)^guess_file_type/main: ok  -> switch/main$")
+
+    def test_rules_see_what_the_entry_step_made_of_a_plain_file(self):
+        home = self.home("ungzip", "switch", "archive", settings='[data]\nentry_step = "ungzip/main"\n', overrides={
+            "ungzip": '[custom]\ndest_dir = "switch/main"\n',
+            "archive": block("bytes", {"GRIB": ["main"]}, tag=None) + block("equal", {"incoming": ["main"]}, tag="first.core.original_dirname")})
+        (home.root / "a.gz").write_bytes(gzip.compress(b"GRIB and more"))
+        [switch] = self.explained(home, home.root / "a.gz")
+        found = {rule["pattern"]: rule["match"] for rule in switch["rules"]}
+        self.assertEqual((found["GRIB"], found["incoming"]), (True, True))
+
+    def test_what_the_entry_step_made_of_a_plain_file_is_removed(self):
+        home = self.home("guess_file_type", "switch")
+        (home.root / "a").write_text("some text\n")
+        (home.root / "tmp").mkdir()
+        done = home.run(MFDATA, "explain", home.root / "a", env=dict(home.environment, TMPDIR=str(home.root / "tmp")))
+        self.assertIn("goes to: nowhere: no rule matches, and it is kept in trash", done.stdout)
+        self.assertEqual(os.listdir(home.root / "tmp"), [])
+
+    def test_a_plain_file_that_no_rule_matches_would_be_kept_or_deleted(self):
+        home = self.home("guess_file_type", "switch", "archive", overrides={"archive": block("equal", {"another": ["main"]})})
+        (home.root / "a").write_text("some text\n")
+        for policy, words in (("keep", "kept in trash"), ("delete", "deleted")):
+            home.override("switch", f'[custom]\nno_match_policy = "{policy}"\n')
+            self.assertIn(f"goes to: nowhere: no rule matches, and it is {words}", home.run(MFDATA, "explain", home.root / "a").stdout)
+
+    def test_a_plain_file_whose_entry_step_delivers_or_fails_is_neither_delivered_nor_harmed(self):
+        home = self.home("move")
+        (home.root / "target").mkdir()
+        home.override("move", f'[custom]\ndest_dir = "{home.root}/target"\n')
+        (home.root / "a").write_text("x")
+        [explained] = self.explained(home, home.root / "a")
+        self.assertEqual(explained["entry"]["outputs"], [f"{home.root}/target/a"])
+        self.assertEqual((os.listdir(home.root / "target"), (home.root / "a").read_text()), ([], "x"))
 
     def test_wrong_file_and_no_rules(self):
         home = self.home("switch")

@@ -14,7 +14,7 @@ static T round_trip(const T& message) {
 }
 
 TEST_CASE("messages_read_back") {
-  CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true, true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true, true});
+  CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true, true, true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true, true, true});
   wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why", "name"};
   const auto results = round_trip(wire::Results{{done, done}});
   CHECK(results.done.size() == 2);
@@ -23,7 +23,29 @@ TEST_CASE("messages_read_back") {
   CHECK(results.done[1].routed == std::vector<std::uint16_t>{1, 2});
   CHECK(round_trip(wire::Ready{"1.0", 100}).batch == 100);
   CHECK(round_trip(wire::SettledFile{"u", 2, true, "crashed"}).crashes == 2);
+  CHECK(round_trip(wire::SettledFile{"u", 0, false, "finished", "/archive/x"}).delivered == "/archive/x");
   CHECK(round_trip(wire::Metrics{{{1, "n", "h", {{"k", "v"}}, {0.5}, 2}}}).deltas[0].labels[0].second == "v");
+}
+
+TEST_CASE("what is told of followed files reads back, as large as it can be") {
+  const auto accepted = round_trip(wire::Accepted{"u", 7, 42, false});
+  CHECK((accepted.uid == "u" && accepted.device == 7 && accepted.inode == 42 && !accepted.taken));
+  wire::Trace trace;
+  trace.uid = trace.origin = std::string(255, 'u');
+  trace.outcome = wire::Outcome::kFailed;
+  trace.trashed = trace.more = trace.planned = true;
+  trace.reason = std::string(wire::kMaxReason, 'r');
+  wire::TracedOutput output;
+  output.uid = std::string(255, 'o');
+  output.target = 3;
+  output.anew = true;
+  output.path = std::string(4096, 'p');
+  trace.outputs.assign(wire::kMaxTracedOutputs, output);
+  CHECK(wire::encode(trace).size() <= wire::kMaxPacket);
+  const auto back = round_trip(trace);
+  CHECK((back.uid == trace.uid && back.origin == trace.origin && back.outcome == trace.outcome && back.trashed && back.more && back.planned && back.reason == trace.reason));
+  REQUIRE(back.outputs.size() == wire::kMaxTracedOutputs);
+  CHECK((back.outputs[11].uid == output.uid && back.outputs[11].target == 3 && back.outputs[11].anew && back.outputs[11].path == output.path));
 }
 
 TEST_CASE("questions_and_answers_of_predicates_read_back") {

@@ -32,6 +32,7 @@ struct Crash {
 struct Claim {
   std::optional<Job> job;  // to be run; nothing: it has been settled
   std::string settled;     // why it was not run
+  std::string delivered;   // as of Settled
 };
 
 // kGone: somebody else has it.
@@ -48,6 +49,7 @@ struct Settled {
   unsigned crashes = 0;
   bool trashed = false;
   std::string what;  // "returned", "finished", or the reason in trash
+  std::string delivered = {};  // where one that is finished has left the spool to
 };
 Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& path, const Crash& crash);
 

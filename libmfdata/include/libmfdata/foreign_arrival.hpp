@@ -33,7 +33,7 @@ struct ForeignRules {
 //   kForeign  nobody can tell whether somebody writes it, and it has not been quiet for long enough
 //   kNoSpace  leaves a state which recover_accepts takes up again
 Result<void> accept_foreign(const Spool& spool, const std::string& step, const std::string& directory,
-                            const std::string& filename, const ForeignRules& rules);
+                            const std::string& filename, const ForeignRules& rules, const std::string& uid = fresh_uid());
 
 // Unfinished accepts: finished, or undone where the source still stands under its own name. Only while no process
 // is accepting foreign files. With `deposits`, those that nobody acknowledged go away too (alone, at start).

@@ -37,7 +37,8 @@ struct InstallOptions {
 Result<InstalledPlugin> install_plugin(const Home& home, const GeneralSettings& settings, const std::string& path, const InstallOptions& options);
 
 // Back to `previous`, which changes places with `current`. Unless forced, refused when the configuration would be wrong with it.
-Result<InstalledPlugin> rollback_plugin(const Home& home, const std::string& name, bool force);
+// `version`: one that is kept; empty: the one before.
+Result<InstalledPlugin> rollback_plugin(const Home& home, const std::string& name, bool force, const std::string& version = "");
 
 // `current` becomes a link to the folder itself: what is rebuilt there runs next. `force` as above.
 Result<InstalledPlugin> develop_plugin(const Home& home, const std::string& folder, bool force);

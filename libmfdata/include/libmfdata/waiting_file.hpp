@@ -43,7 +43,8 @@ Result<std::vector<WaitingFile>> files_in_hand(const Spool& spool, const std::st
 // What stands in a watched directory and is no ignored name: nobody has accepted it yet.
 Result<std::vector<WaitingFile>> watched_files(const Spool& spool, const std::string& step, const std::string& directory,
                                                const std::vector<std::string>& ignore);
-// By the patterns of [data] ignore, or a name of ours.
+// The pattern of [data] ignore that keeps the name from being taken, or that of names of ours. Nothing: it is taken.
+std::optional<std::string> ignoring_pattern(const std::vector<std::string>& patterns, const std::string& name);
 bool is_ignored(const std::vector<std::string>& patterns, const std::string& name);
 
 // Its context. kGone: it has none (yet), or is gone itself.

@@ -211,6 +211,7 @@ const std::map<std::string, Mischief::Deed> Mischief::kDeeds = {
     {"unknown_result", [](Mischief&, File&) { return Result{77, "", {}}; }},
     {"negative_result", [](Mischief&, File&) { return Result{-12345, "", {}}; }},
     {"fail", [](Mischief&, File&) { return Result::fail("failed as asked"); }},
+    {"fail_with_a_line_end", [](Mischief&, File&) { return Result::fail("failed\nas asked\n"); }},
     {"emit_then_fail",
      [](Mischief& m, File& file) {
        file.set_hop_tag("staged", "1");
