@@ -12,7 +12,6 @@ import pathlib
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
