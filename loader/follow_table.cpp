@@ -188,6 +188,7 @@ void FollowTable::settled(const std::string& step, const wire::SettledFile& file
   if (!file.trashed && file.delivered.empty()) return;  // it is before a step
   wire::Trace trace;
   trace.uid = file.uid;
+  trace.planned = true;
   trace.trashed = file.trashed;
   if (file.trashed) trace.outcome = Outcome::kFailed;
   if (file.trashed) trace.reason = file.what;
@@ -205,7 +206,8 @@ void FollowTable::add_output(File& file, const wire::Trace& trace, const wire::T
     if (trace.outcome == Outcome::kOk && !trace.reason.empty()) {
       return note(file, false, "not delivered to " + output.path + " yet, that is tried again: " + trace.reason);
     }
-    return note(file, trace.outcome == Outcome::kOk, "delivered to " + output.path);
+    return note(file, trace.outcome == Outcome::kOk,
+                "delivered to " + output.path + (trace.planned ? " (or to that name with -1, -2, ... behind it, if it was taken)" : ""));
   }
   const std::string& target = targets[output.target];
   file.last = "was sent to " + target;

@@ -186,7 +186,9 @@ void WorkerPool::take(Seat& seat, wire::Message& message) {
 
 void WorkerPool::take_trace(Seat& seat, const wire::Trace& trace) {
   if (trace.planned) {
-    seat.planned[trace.uid].push_back(trace);
+    std::vector<wire::Trace>& plan = seat.planned[trace.uid];
+    if (!plan.empty() && !plan.back().more) plan.clear();  // of an end that came to nothing
+    plan.push_back(trace);
     return;
   }
   seat.planned.erase(trace.uid);

@@ -1,6 +1,11 @@
 // explain: what the rules of switch make of a file.
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -13,6 +18,7 @@
 #include "libmfdata/arrival.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/tagged_file.hpp"
+#include "libmfdata/waiting_file.hpp"
 #include "operated_home.hpp"
 #include "rule_set.hpp"
 #include "trial_run.hpp"
@@ -34,6 +40,7 @@ struct Seen {
   };
   json entry;  // what the entry step made of a plain file; null: it has tags
   std::vector<AtSwitch> at_switch;
+  std::string log;               // what it said, in lines that begin with "<level>"
   boost::filesystem::path kept;  // the home that the entry step ran in
 
   Seen() = default;
@@ -66,6 +73,33 @@ std::string directory_of_arrival(const Settings& settings, const std::string& fi
   return watched ? parent : inside + layout::kIncoming;
 }
 
+// What an arrival meets before any step: an error says why nobody takes it.
+Result<void> check_arrival(const Settings& settings, const std::string& file) {
+  const auto refused = [&](const std::string& why) { return Error{Code::kRefused, 0, printable(file, 200) + " is not taken when it arrives: " + why}; };
+  struct stat st {};
+  if (::stat(file.c_str(), &st) != 0) return system_error(errno, "cannot look at " + file);
+  if (!S_ISREG(st.st_mode)) return refused("it is no regular file");
+  if (static_cast<std::uint64_t>(st.st_size) > settings.general.max_file_size) {
+    return refused("it has " + std::to_string(st.st_size) + " bytes, and [data] max_file_size is " + std::to_string(settings.general.max_file_size));
+  }
+  const std::string name = boost::filesystem::path(file).filename().string(), directory = directory_of_arrival(settings, file);
+  const std::vector<std::string>* patterns = &settings.general.defaults.ignore;
+  for (const WatchSettings& watch : settings.general.watches) {
+    if (watch.directory == directory || settings.general.data_dir + '/' + watch.directory == directory) patterns = &watch.ignore;
+  }
+  if (const auto pattern = ignoring_pattern(*patterns, name)) return refused("a file of this name is ignored ([data] ignore, " + *pattern + ')');
+  return {};
+}
+
+// An entry step runs as whoever asks, and takes only libraries of that user or of root.
+Result<void> check_user(const Home& home) {
+  struct stat st {};
+  if (::geteuid() != 0 || ::stat(home.root.c_str(), &st) != 0 || st.st_uid == 0) return {};
+  const passwd* user = ::getpwuid(st.st_uid);
+  return Error{Code::kRefused, 0, "the entry step would run as root here: run this as " + (user ? std::string(user->pw_name) : "user " + std::to_string(st.st_uid)) +
+                                      ", the owner of " + home.root.string()};
+}
+
 // Where an output went, as it would in earnest: "plugin/step", or a path.
 std::string destination(const std::string& to) {
   constexpr std::string_view kOutside = "{home}/deliveries/";
@@ -85,6 +119,7 @@ Result<void> enter(const std::string& home_option, const std::string& entry_step
   variation.directory = directory;
   auto out = run_trial(home_option, run, variation);
   if (!out) return Error{out.error().code, 0, "the entry step " + entry_step + " cannot be run: " + out.error().text};
+  seen.log = (*out)["log"].get<std::string>();
   seen.kept = (*out)["kept"].get<std::string>();
   seen.entry = {{"step", entry_step}, {"result", (*out)["result"]}, {"reason", (*out)["reason"]}, {"outputs", json::array()}};
   for (const json& output : (*out)["outputs"]) {
@@ -98,11 +133,12 @@ Result<void> enter(const std::string& home_option, const std::string& entry_step
   return {};
 }
 
-Result<void> look_at(const std::string& home_option, const Settings& settings, const ExplainOptions& options, const std::set<std::string>& switches,
+Result<void> look_at(const std::string& home_option, const Home& home, const Settings& settings, const ExplainOptions& options, const std::set<std::string>& switches,
                      Seen& seen) {
   auto file = TaggedFile::open(options.file);
   if (!file) return file.error();
   auto context = file->context();
+  if (!context) MFDATA_TRY(check_arrival(settings, options.file));
   if (!context && !context.is(Code::kGone)) return Error{context.error().code, 0, options.file + ": " + context.error().text};
   const std::string path = boost::filesystem::absolute(options.file).string();
   const std::string& entry_step = settings.general.entry_step;
@@ -115,6 +151,7 @@ Result<void> look_at(const std::string& home_option, const Settings& settings, c
       seen.entry = {{"step", entry_step}, {"result", "not run"}, {"reason", ""}, {"outputs", json::array()}};
       seen.at_switch.push_back({plugin_of(entry_step), first_tags(directory, boost::filesystem::path(path).filename().string(), fresh_uid()), path});
     } else {
+      MFDATA_TRY(check_user(home));
       MFDATA_TRY(enter(home_option, entry_step, options.file, directory, switches, seen));
     }
   }
@@ -220,6 +257,20 @@ void print_entry(const json& entry) {
   std::cout << '\n';
 }
 
+// The last lines that a step said which did not treat the file.
+void tell_log(const std::string& log) {
+  constexpr std::size_t kLines = 10;
+  std::vector<std::string> lines;
+  for (std::size_t at = 0; at < log.size();) {
+    const std::size_t end = std::min(log.find('\n', at), log.size());
+    std::string line = log.substr(at, end - at);
+    if (line.size() > 3 && line[0] == '<' && line[2] == '>') line.erase(0, 3);
+    lines.push_back(printable(line, 500));
+    at = end + 1;
+  }
+  for (std::size_t i = lines.size() - std::min(lines.size(), kLines); i < lines.size(); ++i) std::cerr << "  " << lines[i] << '\n';
+}
+
 // What becomes of a file that no rule of the switch matches.
 std::string unmatched_at(const Settings& settings, const std::string& name) {
   const PluginSettings* plugin = settings.find_plugin(name);
@@ -242,8 +293,9 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
     for (const SwitchRule& rule : plugin.rules) switches.insert(rule.switch_plugin);
   }
   Seen seen;
-  if (auto looked = look_at(option, settings, options, switches, seen); !looked) return fail(looked.error().text);
-  if (by_switch.empty() && !as_json) std::cout << "no plugin has rules: see [[switch_rules]] in plugin.toml\n";
+  if (auto looked = look_at(option, at->home, settings, options, switches, seen); !looked) return fail(looked.error().text);
+  if (by_switch.empty() && settings.rule_problems.empty() && !seen.at_switch.empty() && !as_json)
+    std::cout << "no plugin has rules: see [[switch_rules]] in plugin.toml\n";
   if (!seen.entry.is_null() && !as_json) print_entry(seen.entry);
   json all = json::array();
   for (const Seen::AtSwitch& came : seen.at_switch) {
@@ -259,7 +311,10 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
   }
   if (all.empty() && !seen.entry.is_null()) all.push_back({{"switch", ""}, {"rules", json::array()}, {"targets", json::array()}, {"entry", seen.entry}});
   if (as_json) std::cout << all.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
-  return 0;
+  const std::string result = seen.entry.is_null() ? "" : seen.entry["result"].get<std::string>();
+  if (result != "died" && result != "not treated") return 0;
+  tell_log(seen.log);
+  return 1;
 }
 
 }  // namespace mfdata::tools

@@ -29,11 +29,15 @@ using nlohmann::json;
 namespace mfdata::tools {
 namespace {
 
-// The loader's control socket has eight places: others may be in them for a moment. A loader that is busy is waited for.
-Result<json> ask(const Home& home, const json& request) {
-  constexpr std::int64_t kPatience_ns = 30'000'000'000;
-  for (const std::int64_t until = monotonic_ns() + kPatience_ns;; ::usleep(20'000)) {
-    const auto reply = ask_loader(home, request.dump(-1, ' ', false, json::error_handler_t::replace));
+constexpr std::int64_t kPatience_ns = 30'000'000'000;
+
+// The places at the loader's control socket may all be taken for a moment. A loader that is busy is waited for, until `most_ns`
+// at the latest.
+Result<json> ask(const Home& home, const json& request, std::int64_t most_ns) {
+  constexpr double kShortest_s = 0.2;
+  for (const std::int64_t until = std::min(most_ns, monotonic_ns() + kPatience_ns);; ::usleep(20'000)) {
+    const double left_s = static_cast<double>(until - monotonic_ns()) / 1e9;
+    const auto reply = ask_loader(home, request.dump(-1, ' ', false, json::error_handler_t::replace), std::clamp(left_s, kShortest_s, 10.0));
     if (!reply && (reply.is(Code::kGone) || reply.error().errnum == EACCES || monotonic_ns() > until)) return reply.error();
     if (!reply) continue;
     json answer = json::parse(*reply, nullptr, false);
@@ -46,12 +50,21 @@ Result<json> ask(const Home& home, const json& request) {
 // The files of this command, as the loader follows them.
 class Followed {
  public:
-  Followed(const Home& home, bool wanted, const std::vector<std::string>& names) : home_(home), wanted_(wanted), names_(names) {}
+  // `timeout_s`: of everything, from now on; 0: none.
+  Followed(const Home& home, bool wanted, const std::vector<std::string>& names, double timeout_s)
+      : home_(home),
+        wanted_(wanted),
+        names_(names),
+        timeout_s_(timeout_s),
+        until_(timeout_s > 0 ? monotonic_ns() + static_cast<std::int64_t>(timeout_s * 1e9) : INT64_MAX) {}
   Followed(const Followed&) = delete;
   Followed& operator=(const Followed&) = delete;
   ~Followed() {
-    if (wanted_ && told_) (void)ask(home_, {{"command", "unfollow"}, {"session", session_}});
+    if (wanted_ && told_) (void)ask(home_, {{"command", "unfollow"}, {"session", session_}}, monotonic_ns() + kShortly_ns);
   }
+
+  // The loader cannot be asked any more, or does not follow what is injected there: no other file is either.
+  bool broken() const { return broken_; }
 
   // Before it can be seen.
   Result<void> arrival(std::size_t label, const std::string& directory, const struct stat& file) {
@@ -60,12 +73,11 @@ class Followed {
   Result<void> deposit(std::size_t label, const std::string& uid) { return follow({{"label", label}, {"uid", uid}}); }
   // It was not injected after all.
   void drop(std::size_t label) {
-    if (wanted_) (void)ask(home_, {{"command", "unfollow"}, {"session", session_}, {"label", label}});
+    if (wanted_ && !broken_) (void)ask(home_, {{"command", "unfollow"}, {"session", session_}, {"label", label}}, until_);
   }
 
   // Says how each of the files ended, of which `placed` were injected; the exit code.
-  int wait(std::size_t placed, double timeout_s) {
-    const std::int64_t until = timeout_s > 0 ? monotonic_ns() + static_cast<std::int64_t>(timeout_s * 1e9) : INT64_MAX;
+  int wait(std::size_t placed) {
     Progress progress("ended", placed);
     for (useconds_t pause_us = 5'000;; pause_us = std::min<useconds_t>(pause_us * 2, 200'000)) {
       const std::size_t before = seen_;
@@ -76,14 +88,14 @@ class Followed {
         return seen_ < placed ? fail("injected, but it cannot be told what became of all files: the loader has forgotten some") : code_;
       }
       progress.step(seen_);
-      if (monotonic_ns() > until) return give_up(*report, open, timeout_s);
+      if (monotonic_ns() > until_) return give_up(*report, open);
       if (seen_ == before) ::usleep(pause_us);
     }
   }
 
  private:
   Result<json> read_ends(Progress* progress) {
-    auto report = ask(home_, {{"command", "followed"}, {"session", session_}, {"from", seen_}});
+    auto report = ask(home_, {{"command", "followed"}, {"session", session_}, {"from", seen_}}, until_);
     if (!report) return report;
     for (const json& end : (*report)["ends"]) {
       ++seen_;
@@ -101,28 +113,34 @@ class Followed {
     if (!wanted_) return {};
     if (++told_ % kReadAfter == 0) {
       auto report = read_ends(nullptr);
+      broken_ = !report;
       if (!report) return report.error();
     }
     request["command"] = "follow";
     request["session"] = session_;
-    auto answer = ask(home_, request);
+    auto answer = ask(home_, request, until_);
+    broken_ = !answer;
     return answer ? Result<void>() : answer.error();
   }
 
   std::string name_of(std::size_t label) const { return printable(names_.at(label)); }
 
-  int give_up(const json& report, std::size_t open, double timeout_s) const {
+  int give_up(const json& report, std::size_t open) const {
     if (open == 0) return code_;
     const std::string last = report["last"].get<std::string>();
     std::ostringstream seconds;
-    seconds << timeout_s;
+    seconds << timeout_s_;
     return fail(counted(open, "file is", "files are") + " still under way after " + seconds.str() + " s (--timeout): " +
                 name_of(report["label"].get<std::size_t>()) + (last.empty() ? " was not taken yet" : " " + printable(last)) + "; see mfdata status");
   }
 
   const Home& home_;
   const bool wanted_;
+  static constexpr std::int64_t kShortly_ns = 2'000'000'000;
   const std::vector<std::string>& names_;
+  const double timeout_s_;
+  const std::int64_t until_;
+  bool broken_ = false;
   const std::string session_ = fresh_uid();
   std::size_t told_ = 0, seen_ = 0;
   int code_ = 0;
@@ -216,7 +234,7 @@ int inject(const std::string& option, const InjectOptions& options) {
   if (!options.tags.empty() && options.step.empty()) return misuse("tags do not survive a watched directory: use --tag with --step PLUGIN/STEP");
   if (!options.step.empty() && !settings.find_step(options.step)) return fail("there is no step \"" + options.step + "\": see mfdata status");
   if (options.wait) {
-    if (auto running = ask(*home, json::object({{"command", "status"}})); !running) return fail("nothing is injected: " + running.error().text);
+    if (auto running = ask(*home, json::object({{"command", "status"}}), INT64_MAX); !running) return fail("nothing is injected: " + running.error().text);
   }
   const AsOwner owner(*home);
   if (auto begun = owner.begin(); !begun) return fail(begun.error().text);
@@ -226,7 +244,7 @@ int inject(const std::string& option, const InjectOptions& options) {
   owner.end();
   if (!lock) return fail(lock.is(Code::kBusy) ? "a loader is just starting, or its workers are ending: try again in a moment" : lock.error().text);
   const std::string directory = spool->disk().absolute(options.incoming.empty() ? layout::kIncoming : options.incoming);
-  Followed followed(*home, options.wait, options.files);
+  Followed followed(*home, options.wait, options.files, options.timeout_s);
   int failures = 0;
   std::size_t placed = 0;
   Progress progress("injected", options.files.size());
@@ -234,13 +252,13 @@ int inject(const std::string& option, const InjectOptions& options) {
     const std::string& file = options.files[label];
     progress.step(label);
     const std::string name = options.random_basename ? fresh_uid() : fs::path(file).filename().string();
-    const auto pattern = options.step.empty() ? ignored(settings, settings.general.data_dir, directory, name) : std::nullopt;
+    auto from = open_source(file);
+    const auto pattern = from && options.step.empty() ? ignored(settings, settings.general.data_dir, directory, name) : std::nullopt;
     if (pattern) {
       failures += fail(file + ": nobody would take it, a file called " + printable(name) + " is ignored ([data] ignore, " + *pattern +
                        "): use --random-basename, or --step");
       continue;
     }
-    auto from = open_source(file);
     Result<void> done = from ? owner.begin() : Result<void>(from.error());
     if (done) {
       done = options.step.empty() ? place(from->get(), directory, name, label, followed)
@@ -251,13 +269,13 @@ int inject(const std::string& option, const InjectOptions& options) {
     placed += static_cast<bool>(done);
     if (done && options.move && ::unlink(file.c_str()) != 0) done = system_error(errno, "it was injected, but cannot be removed: " + file);
     if (!done) failures += fail(done.error().text);
-    if (!done.is(Code::kLimit)) continue;
-    if (const std::size_t left = options.files.size() - label; left > 1) (void)fail(counted(left, "file") + " are not injected, from " + printable(file) + " on");
+    if (!followed.broken()) continue;
+    if (const std::size_t left = options.files.size() - label; left > 1) (void)fail(counted(left, "file is", "files are") + " not injected, from " + printable(file) + " on");
     break;
   }
   progress.clear();
   lock->close();
-  const int waited = options.wait && placed > 0 ? followed.wait(placed, options.timeout_s) : 0;
+  const int waited = options.wait && placed > 0 ? followed.wait(placed) : 0;
   return failures == 0 ? waited : 1;
 }
 

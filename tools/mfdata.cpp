@@ -49,8 +49,8 @@ int main(int argc, char** argv) {
   inject_command->add_option("--tag", injected.tags, "a tag NAME=VALUE (with --step); may be repeated")->expected(1)->take_all()->check(assignment());
   inject_command->add_flag("--move", injected.move, "remove the source once it is injected");
   inject_command->add_flag("--random-basename", injected.random_basename, "under a random name");
-  inject_command->add_flag("--wait", injected.wait, "follow these files, and say where each of them ended; exit 1 when one did not end well");
-  add_seconds(*inject_command, "--timeout", injected.timeout_s, "how long to wait (default 10m; 0: for ever)");
+  auto* wait_option = inject_command->add_flag("--wait", injected.wait, "follow these files, and say where each of them ended; exit 1 when one did not end well");
+  add_seconds(*inject_command, "--timeout", injected.timeout_s, "how long all of it may take, with --wait (default 10m; 0: for ever)")->needs(wait_option);
   inject_command->callback([&] { run = [&] { return inject(home, injected); }; });
 
   std::vector<std::string> files;

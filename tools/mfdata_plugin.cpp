@@ -54,7 +54,8 @@ void add_home_commands(CLI::App& app, Options& options, Run& run) {
 
   auto* rollback = app.add_subcommand("rollback", "goes back to the version before, or to another one that is kept; again: forth");
   rollback->add_option("NAME", options.what)->required();
-  rollback->add_option("VERSION", options.version, "a version that \"list\" shows as kept (default: the one before)");
+  rollback->add_option("VERSION", options.version, "a version that \"list\" shows as kept (default: the one before)")
+      ->check([](const std::string& version) { return std::string(version.empty() ? "VERSION is empty" : ""); });
   rollback->add_flag("--force", options.install.force, "also when the configuration is wrong with that version");
   rollback->callback([&] { run = in_home(options, [&](const Home& home) { return tools::rollback_plugin(home, options.what, options.version, options.install.force); }); });
 

@@ -262,12 +262,13 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
   if (!worker) return worker.error();
   const Treated treated = treat(**worker, waiting->front(), variation.limit_s > 0 ? std::min(variation.limit_s, step.timeout_s) : step.timeout_s);
   std::vector<std::string> others = trial->worker.targets;
-  if (!treated.death.empty()) std::erase(others, step.slashed());  // the input still stands there
+  const bool ended = treated.done.outcome == wire::Outcome::kOk || treated.done.outcome == wire::Outcome::kFailed;
+  if (!treated.death.empty() || !ended) std::erase(others, step.slashed());  // the input still stands there
   json outputs = outputs_of(trial->spool, trial->at.home(), others);
   const bool ended_well = treated.death.empty() && treated.done.outcome == wire::Outcome::kOk;
   for (json& output : ended_well ? delivered_outside(trial->at.home(), treated.log) : json::array()) outputs.push_back(std::move(output));
   json out = described(treated, outputs, note_in_trash(trial->spool, step.dotted()));
-  out["kept"] = options.keep ? trial->at.home().root.string() : "";
+  out["kept"] = trial->at.keep() ? trial->at.home().root.string() : "";
   return out;
 }
 

@@ -190,7 +190,10 @@ Result<void> deliver(const Spool& spool, const std::string& staged, const std::s
       }
     }
     auto placed = spool.off(Protection::kNoReplace) ? disk.replace(staged, final) : disk.rename(staged, final);  // 2
-    if (placed) return {};
+    if (placed) {
+      spool.note_delivered(context.uid, final);
+      return {};
+    }
     if (!companion.empty()) (void)disk.unlink(final + suffix);  // not our place
     if (!placed.is(Code::kExists)) return placed;
   }
@@ -227,6 +230,7 @@ Result<void> deliver_far(const Spool& spool, const std::string& staged, const Co
       return placed;
     }
   }
+  spool.note_delivered(context.uid, *place);
   if (!context.style.tags_suffix.empty()) MFDATA_TRY(far_companion(disk, *place, context));
   if (spool.forces_inodes()) MFDATA_TRY(disk.sync(directory));  // 5
   return disk.unlink(staged);                                    // 6

@@ -85,8 +85,35 @@ bool goes_round(const SwitchRule& rule, const std::string& target, const Setting
   });
 }
 
+// Warnings of the rules of one plugin: what a thousand of them have in common is said once, where the first one stands.
+class RuleWarnings {
+ public:
+  void add(const Location& where, const std::string& text, const char* hint) {
+    const auto [known, fresh] = by_text_.try_emplace(text, all_.size());
+    if (fresh) all_.push_back({where, text, hint, 0});
+    ++all_[known->second].rules;
+  }
+  void give_to(Settings& settings) const {
+    for (const Warning& one : all_) {
+      const std::size_t more = one.rules - 1;
+      const std::string others = more == 0 ? "" : " (so with " + std::to_string(more) + (more == 1 ? " other rule)" : " other rules)");
+      settings.warn(one.where, one.text + others, one.hint);
+    }
+  }
+
+ private:
+  struct Warning {
+    Location where;
+    std::string text;
+    const char* hint;
+    std::size_t rules;
+  };
+  std::vector<Warning> all_;
+  std::unordered_map<std::string, std::size_t> by_text_;
+};
+
 // What works, but not as whoever wrote the rule thinks.
-void check_rule_effect(const SwitchRule& rule, Settings& settings, const KnownSteps& known) {
+void check_rule_effect(const SwitchRule& rule, const Settings& settings, const KnownSteps& known, RuleWarnings& warnings) {
   std::vector<std::string> idle, round;
   for (const std::string& target : rule.targets) {
     const std::string step = step_of_target(target);
@@ -95,12 +122,12 @@ void check_rule_effect(const SwitchRule& rule, Settings& settings, const KnownSt
     if (there && goes_round(rule, step, settings)) round.push_back(step);
   }
   if (!idle.empty()) {
-    settings.warn(rule.where, "[[switch_rules]]: what this rule gives to " + listed(idle) + " waits there, untreated: numprocesses = 0");
+    warnings.add(rule.where, "[[switch_rules]]: what this rule gives to " + listed(idle) + " waits there, untreated: numprocesses = 0", "");
   }
   if (!round.empty()) {
-    settings.warn(rule.where,
-                  "[[switch_rules]]: what this rule gives to " + listed(round) + " comes to this rule again, until [loader] step_limit",
-                  "name a step that does something with the file");
+    warnings.add(rule.where,
+                 "[[switch_rules]]: what this rule gives to " + listed(round) + " comes to this rule again, until [loader] step_limit",
+                 "name a step that does something with the file");
   }
 }
 
@@ -111,8 +138,9 @@ void check_rule_targets(Settings& settings, KnownSteps& known) {
   for (const PluginSettings& plugin : settings.plugins) plugins.push_back(plugin.name);
   for (PluginSettings& plugin : settings.plugins) {
     Problems& problems = plugin.rule_problems;
+    RuleWarnings warnings;
     std::erase_if(plugin.rules, [&](const SwitchRule& rule) {
-      check_rule_effect(rule, settings, known);
+      check_rule_effect(rule, settings, known, warnings);
       for (const std::string& target : rule.targets) {
         const std::string step = step_of_target(target);
         if (known.find(step)) continue;
@@ -126,6 +154,7 @@ void check_rule_targets(Settings& settings, KnownSteps& known) {
       }
       return no_switch;
     });
+    warnings.give_to(settings);
     settings.rule_problems.insert(settings.rule_problems.end(), problems.begin(), problems.end());
   }
 }

@@ -52,7 +52,7 @@ Result<TrialHome> TrialHome::make(TrialPlan plan) {
   const fs::path place = plan.place.empty() ? fs::temp_directory_path(code) : fs::path(plan.place);
   std::string root = (place / "mfdata-run-XXXXXX").string();
   if (!::mkdtemp(root.data())) return system_error(errno, "cannot make a directory in " + place.string());
-  Place owned(root, plan.keep);
+  Place owned(root);
   auto home = make_home(root);
   if (!home) return home.error();
   home->administrator = home->root / "etc/trial";

@@ -15,7 +15,7 @@ namespace mfdata {
 
 struct TrialPlan {
   std::string place;                 // directory that the home is made in; empty: that of temporary files
-  bool keep = false;                 // the home stays
+  bool keep = false;                 // the home stays, once all went well
   std::string folder;                // of the plugin, absolute; empty: there is none, but
   std::string manifest;              // the text of its plugin.toml
   std::string installed_as;          // its name in the home; empty: that of plugin.toml
@@ -29,6 +29,8 @@ class TrialHome {
   static Result<TrialHome> make(TrialPlan plan);
 
   const Home& home() const { return home_; }
+  // From now on it stays when the plan says so; whether it does.
+  bool keep() { return place_.keep(plan_.keep); }
   const Settings& settings() const { return settings_; }
   const PluginSettings& plugin() const { return settings_.plugins.front(); }
 
@@ -41,14 +43,15 @@ class TrialHome {
   // A directory that is removed with its content.
   class Place {
    public:
-    Place(std::string path, bool keep) : path_(std::move(path)), keep_(keep) {}
+    explicit Place(std::string path) : path_(std::move(path)) {}
     Place(Place&& other) noexcept : path_(std::exchange(other.path_, "")), keep_(other.keep_) {}
     Place& operator=(Place&&) = delete;
     ~Place();
+    bool keep(bool keeps) { return keep_ = keeps; }
 
    private:
     std::string path_;
-    bool keep_;
+    bool keep_ = false;
   };
 
   TrialHome(Place place, Home home, TrialPlan plan) : place_(std::move(place)), home_(std::move(home)), plan_(std::move(plan)) {}

@@ -72,6 +72,21 @@ bool moves_the_input(const std::vector<StagedOutput>& staged) {
 
 }  // namespace
 
+void EndingPolicy::trace(Planned before_commit) {
+  before_commit_ = std::move(before_commit);
+  delivered_.clear();
+  spool_.observe_deliveries(before_commit_ ? [this](const std::string& uid, const std::string& path) { delivered_[uid] = path; }
+                                           : Spool::DeliveryObserver());
+}
+
+std::string EndingPolicy::take_delivered(const std::string& uid) {
+  const auto found = delivered_.find(uid);
+  if (found == delivered_.end()) return "";
+  const std::string path = std::move(found->second);
+  delivered_.erase(found);
+  return path;
+}
+
 void EndingPolicy::note_routes(const Job& job, const std::vector<StagedOutput>& staged, bool keeps_uid, End& end) const {
   end.ended = true;
   for (std::size_t i = 0; before_commit_ && i < staged.size(); ++i) {

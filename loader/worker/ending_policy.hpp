@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -53,7 +54,9 @@ class EndingPolicy {
 
   // From now on each End says under which uids its file goes on, and `before_commit` is told of each that is about to come.
   using Planned = std::function<void(const Job&, const End&)>;
-  void trace(Planned before_commit) { before_commit_ = std::move(before_commit); }
+  void trace(Planned before_commit);
+  // Where an output stands that was delivered since it was traced, told once; empty: it was not.
+  std::string take_delivered(const std::string& uid);
 
   // Files stand in the slot that could not be given back: they wait for the end of this worker.
   bool stuck() const { return stuck_; }
@@ -108,6 +111,7 @@ class EndingPolicy {
   bool was_full_ = false, full_before_ = false;  // the disk, when a step failed last; when the treatment began
   Planned before_commit_;  // empty: nothing is traced
   std::string unpublished_;                      // of the last transaction
+  std::map<std::string, std::string> delivered_;  // uid, path
   std::vector<Job> kept_open_;             // of inputs that a step removed, and that cannot be made anew yet: their only copy
 };
 

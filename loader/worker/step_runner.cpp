@@ -215,6 +215,10 @@ void StepRunner::trace(const Job& job, const End& end, bool planned) {
   do {
     const std::size_t part = std::min(end.outputs.size() - sent, wire::kMaxTracedOutputs);
     trace.outputs.assign(end.outputs.begin() + static_cast<std::ptrdiff_t>(sent), end.outputs.begin() + static_cast<std::ptrdiff_t>(sent + part));
+    for (wire::TracedOutput& output : trace.outputs) {
+      if (planned || output.path.empty()) continue;
+      if (std::string path = policy_.take_delivered(output.uid); !path.empty()) output.path = std::move(path);
+    }
     sent += part;
     trace.more = sent < end.outputs.size();
     channel_.send(trace);

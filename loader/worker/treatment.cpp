@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <boost/filesystem/path.hpp>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -236,7 +237,8 @@ Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& ask
   if (!settings_.trial.deliver_below.empty() && asked.starts_with('/') && !asked.starts_with(settings_.home + '/')) {
     struct stat there;
     if (::stat(asked.c_str(), &there) != 0) return delivery_error(system_error(errno, "cannot deliver to " + asked));
-    directory = settings_.trial.deliver_below + asked;
+    const std::string real = boost::filesystem::path(asked).lexically_normal().string();  // ".." leads out of nothing
+    directory = settings_.trial.deliver_below + real;
     make.wanted = true;
   }
   const std::string name = basename.empty() ? std::string(file->tags.get("first.core.original_basename").value_or("")) : basename;

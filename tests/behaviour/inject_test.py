@@ -2,12 +2,15 @@
 import contextlib
 import gzip
 import os
+import pathlib
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, Case, content, context_of, elsewhere, main, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, context_of, elsewhere, main, wait_for
 from packages import NOBODY, need_another_user
 
 MISCHIEF = BUILD / "tests/plugins/mischief"
@@ -48,6 +51,46 @@ class Inject(Case):
         self.assertEqual(len(said.splitlines()), 2)
         self.assertIn("delivered to", self.inject(home, self.source(home, "c"), "--step", "archive/main", "--wait"))
         self.assertIn("delivered to", self.inject(home, self.source(home, "a"), "--incoming", home.incoming, "--wait"))
+
+    def test_wait_names_the_place_that_each_file_has_when_its_name_was_taken(self):
+        for far in (False, True):
+            home = self.home("archive", overrides={"archive": '[custom]\ndest_basename = "{ORIGINAL_BASENAME}"\nkeep_tags_suffix = ""\n'})
+            if far:
+                place = tempfile.mkdtemp(dir="/tmp")
+                self.addCleanup(shutil.rmtree, place, ignore_errors=True)
+                home.override("archive", f'[custom]\ndest_dir = "{place}"\ndest_basename = "{{ORIGINAL_BASENAME}}"\nkeep_tags_suffix = ""\n')
+            home.start()
+            for number, tail in enumerate(("", "-1", "-2")):
+                content = f"{number}\n"
+                said = self.inject(home, self.source(home, "m", content), "--wait")
+                path = said.rstrip("\n").split("delivered to ")[1]
+                self.assertEqual((os.path.basename(path), pathlib.Path(path).read_text()), ("m" + tail, content))
+            home.stop()
+
+    def test_timeout_holds_for_all_of_it_when_the_loader_hangs(self):
+        home = self.home("archive").start()
+        home.run(MFDATA, "pause", "archive/main")
+        files = [self.source(home, f"f{number}") for number in range(20)]
+        with self.background(home, files[0], "--wait", "--timeout", "1") as inject:
+            wait_for(lambda: home.status()["waiting"] or home.step_status("archive/main")["queued"], "the file to wait")
+            home.loader.send_signal(signal.SIGSTOP)
+            try:
+                self.assertEqual(inject.wait(60), 1)
+                said = self.inject(home, *files[1:], "--wait", "--timeout", "1", code=1)
+            finally:
+                home.loader.send_signal(signal.SIGCONT)
+        self.assertIn("busy", said)
+
+    def test_directory_that_nobody_takes_from_is_said_once_with_how_many_files_are_not_injected(self):
+        home = self.home("archive").start()
+        wrong = self.inject(home, *[self.source(home, f"f{number}") for number in range(5)], "--wait", "--incoming", home.root, code=1)
+        self.assertEqual(len(wrong.splitlines()), 2, wrong)
+        self.assertRegex(wrong, r"4 files are not injected, from .*/f0 on|5 files are not injected, from .*/f0 on")
+
+    def test_timeout_without_wait_and_an_empty_version_are_misuse(self):
+        home = self.home("archive")
+        self.inject(home, self.source(home, "a"), "--timeout", "5", code=2)
+        self.assertEqual(home.run(MFDATA_PLUGIN, "rollback", "archive", "", check=False).returncode, 2)
 
     def test_wait_exits_1_for_a_file_that_went_to_trash_and_says_why(self):
         home = self.bad_home()

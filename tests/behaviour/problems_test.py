@@ -27,6 +27,14 @@ class Problems(Case):
 
 
 class Warnings(Problems):
+    def test_what_a_thousand_rules_have_in_common_is_said_once(self):
+        home = self.home("switch", "archive", settings=ENTRY)
+        many = "\n".join(f'"x{number}" = ["main"]' for number in range(1000))
+        home.override("archive", f'[step.main]\nnumprocesses = 0\n[[switch_rules]]\ntype = "equal"\ntag = "t"\n[switch_rules.rules]\n{many}\n')
+        warning = self.only(home, "warning")
+        self.assertIn("waits there, untreated: numprocesses = 0 (so with 999 other rules)", warning["text"])
+        self.assertEqual((os.path.basename(warning["file"]), warning["line"]), ("archive.toml", 7))
+
     def test_a_rule_for_a_step_without_processes_is_warned_of_and_everything_runs(self):
         home = self.home("switch", "archive", settings=ENTRY)
         home.override("archive", "[step.main]\nnumprocesses = 0\n" + RULE)

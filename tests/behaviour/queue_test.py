@@ -347,6 +347,27 @@ class Explain(Case):
         self.assertEqual((home.root / "a b").read_text(), "some text\n")
         self.assertRegex(home.run(MFDATA, "explain", home.root / "a b").stdout, r"(?m)^guess_file_type/main: ok  -> switch/main$")
 
+    def test_what_an_arrival_meets_before_any_step_is_explained(self):
+        home = self.home("guess_file_type", "switch", "archive", settings='[data]\nmax_file_size = "1KB"\n')
+        (home.root / "x.tmp").write_text("ignored\n")
+        (home.root / "large").write_bytes(bytes(2000))
+        for name, words in (("x.tmp", "a file of this name is ignored ([data] ignore, *.tmp)"), ("large", "[data] max_file_size is 1000"),
+                            ("etc", "it is no regular file")):
+            done = home.run(MFDATA, "explain", home.root / name, check=False)
+            self.assertEqual((done.returncode, words in done.stderr, done.stdout), (1, True, ""), done)
+
+    def test_entry_step_that_dies_is_an_error_with_what_it_said_and_nothing_is_left_behind(self):
+        home = self.home(BUILD / "tests/plugins/mischief", "switch", "archive", settings='[data]\nentry_step = "mischief/main"\n')
+        temporary = home.root / "temporary"
+        temporary.mkdir()
+        home.environment["TMPDIR"] = str(temporary)
+        (home.root / "bad").write_text("crash\n")
+        done = home.run(MFDATA, "explain", home.root / "bad", check=False)
+        self.assertEqual((done.returncode, "mischief/main: died" in done.stdout), (1, True), done)
+        os.mkfifo(home.root / "fifo")
+        self.assertEqual(home.run(MFDATA, "explain", home.root / "fifo", check=False).returncode, 1)
+        self.assertEqual(list(temporary.iterdir()), [])
+
     def test_rules_see_what_the_entry_step_made_of_a_plain_file(self):
         home = self.home("ungzip", "switch", "archive", settings='[data]\nentry_step = "ungzip/main"\n', overrides={
             "ungzip": '[custom]\ndest_dir = "switch/main"\n',

@@ -36,7 +36,7 @@ UNCHECKED_HOST = {
                        ("return op >= MFDATA_OP_MOVE && op <= MFDATA_OP_LINK;", "return op >= MFDATA_OP_MOVE;"),
                        ("|| min_size > PluginHost::of(ctx).rules_shown()->struct_size", "")],
     "rules_table.cpp": [("std::min<std::size_t>(rule->struct_size, sizeof full)", "sizeof full")],
-    "ending_policy.cpp": [("} else if (rc == MFDATA_OK) {\n    note_routes(treatment.staged(), end);", "} else if (rc == MFDATA_OK || rc > MFDATA_CANCELLED) {\n    note_routes(treatment.staged(), end);")],
+    "ending_policy.cpp": [("} else if (rc == MFDATA_OK) {\n    note_routes(", "} else if (rc == MFDATA_OK || rc > MFDATA_CANCELLED) {\n    note_routes(")],
     "step_instance.cpp": [("each.data());", "each.data());\n  for (auto& one : each) one = one > MFDATA_CANCELLED ? MFDATA_OK : one;")],
 }
 STRICT_HOST = {"plugin_library.cpp": [("component->struct_size < kLeastComponent", "component->struct_size != sizeof(mfdata_component)"),

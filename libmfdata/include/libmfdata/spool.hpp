@@ -5,6 +5,7 @@
 // trash, recovery) is that of tests/model/spool_model.py, which is the specification.
 #pragma once
 
+#include <functional>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -64,12 +65,20 @@ class Spool {
   Result<FileDescriptor> create_text(const std::string& path, const std::string& text) const;
   bool forces_text(bool companion) const { return companion ? forces_hops() : forces_inodes(); }
 
+  // Told of each file that leaves the spool, and where it stands: the name that it was to have may have been taken. Empty: nobody.
+  using DeliveryObserver = std::function<void(const std::string& uid, const std::string& path)>;
+  void observe_deliveries(DeliveryObserver observer) const { observer_ = std::move(observer); }
+  void note_delivered(const std::string& uid, const std::string& path) const {
+    if (observer_) observer_(uid, path);
+  }
+
  private:
   Spool(Disk disk, Durability durability) : disk_(std::move(disk)), durability_(durability) {}
 
   Disk disk_;
   Durability durability_;
   std::uint32_t removed_ = 0;
+  mutable DeliveryObserver observer_;
 };
 
 // A file in a slot whose treatment is about to start.
