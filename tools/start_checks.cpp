@@ -83,7 +83,6 @@ class InterruptsNoted {
 
 // Kills what did not come to an end, in whatever session it runs.
 void try_all(StartTrials& trials) {
-  const InterruptsNoted noted;
   while (!trials.finished() && !interrupted) {
     ::usleep(1000);
     for (const pid_t pid : trials.running()) {
@@ -126,6 +125,7 @@ Result<Problems> try_components(const Home& home, const Settings& settings) {
     return a_listens != b_listens ? b_listens : a.settings.rules.size() > b.settings.rules.size();
   });
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  const InterruptsNoted noted;  // from the first process on
   StartTrials trials(*program, std::move(all), monotonic_ns());
   try_all(trials);
   if (interrupted) return Error{Code::kGone, EINTR, "interrupted: the components are not all tried"};
