@@ -42,6 +42,7 @@ class FollowTable {
   };
 
   bool any() const { return !sessions_.empty(); }
+  std::size_t size() const { return files_; }  // with those whose end has not been read
   // Again for one label: replaces what was followed under it. False: too many are followed.
   bool follow_arrival(const std::string& session, std::size_t label, std::uint64_t device,
                       std::uint64_t inode, std::int64_t now);

@@ -70,6 +70,7 @@ std::string Loader::status(bool all_refused) const {
   out["listing"] = watcher_->scanning();
   out["metrics_port"] = metrics_.port();
   out["waiting"] = waiting_->size();
+  out["followed_files"] = follow_.size();  // of inject --wait
   out["plugins_in_use"] = pool_->plugins_in_use();
   out["steps"] = json::array();
   for (std::size_t step = 0; step < steps_.size(); ++step) {

@@ -10,11 +10,13 @@
 #include <cerrno>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "commands.hpp"
 #include "control_client.hpp"
 #include "deposited_file.hpp"
+#include "interrupts.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/counted.hpp"
 #include "libmfdata/delivery.hpp"
@@ -88,6 +90,7 @@ class Followed {
         return seen_ < placed ? fail("injected, but it cannot be told what became of all files: the loader has forgotten some") : code_;
       }
       progress.step(seen_);
+      if (InterruptsNoted::any()) return fail("interrupted: " + counted(open, "file is", "files are") + " still under way");
       if (monotonic_ns() > until_) return give_up(*report, open);
       if (seen_ == before) ::usleep(pause_us);
     }
@@ -244,6 +247,8 @@ int inject(const std::string& option, const InjectOptions& options) {
   owner.end();
   if (!lock) return fail(lock.is(Code::kBusy) ? "a loader is just starting, or its workers are ending: try again in a moment" : lock.error().text);
   const std::string directory = spool->disk().absolute(options.incoming.empty() ? layout::kIncoming : options.incoming);
+  std::optional<InterruptsNoted> interrupts;  // the loader does not follow for nobody
+  if (options.wait) interrupts.emplace();
   Followed followed(*home, options.wait, options.files, options.timeout_s);
   int failures = 0;
   std::size_t placed = 0;
@@ -269,6 +274,7 @@ int inject(const std::string& option, const InjectOptions& options) {
     placed += static_cast<bool>(done);
     if (done && options.move && ::unlink(file.c_str()) != 0) done = system_error(errno, "it was injected, but cannot be removed: " + file);
     if (!done) failures += fail(done.error().text);
+    if (InterruptsNoted::any()) break;
     if (!followed.broken()) continue;
     if (const std::size_t left = options.files.size() - label; left > 1) (void)fail(counted(left, "file is", "files are") + " not injected, from " + printable(file) + " on");
     break;

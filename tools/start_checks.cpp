@@ -6,15 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <csignal>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "control_client.hpp"
+#include "interrupts.hpp"
 #include "libmfdata/listen_address.hpp"
 #include "libmfdata/child_process.hpp"
 #include "libmfdata/clock.hpp"
@@ -60,30 +59,9 @@ class RunningListeners {
   std::set<std::string> running_;  // of steps, too
 };
 
-volatile std::sig_atomic_t interrupted = 0;
-
-// As long as it is there, an interrupt is noted and no more: what was started has to be ended.
-class InterruptsNoted {
- public:
-  InterruptsNoted() {
-    struct sigaction note {};
-    note.sa_handler = [](int) { interrupted = 1; };
-    for (std::size_t i = 0; i < before_.size(); ++i) ::sigaction(kSignals[i], &note, &before_[i]);
-  }
-  ~InterruptsNoted() {
-    for (std::size_t i = 0; i < before_.size(); ++i) ::sigaction(kSignals[i], &before_[i], nullptr);
-  }
-  InterruptsNoted(const InterruptsNoted&) = delete;
-  InterruptsNoted& operator=(const InterruptsNoted&) = delete;
-
- private:
-  static constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
-  std::array<struct sigaction, 3> before_{};
-};
-
 // Kills what did not come to an end, in whatever session it runs.
 void try_all(StartTrials& trials) {
-  while (!trials.finished() && !interrupted) {
+  while (!trials.finished() && !InterruptsNoted::any()) {
     ::usleep(1000);
     for (const pid_t pid : trials.running()) {
       int status = 0;
@@ -128,7 +106,7 @@ Result<Problems> try_components(const Home& home, const Settings& settings) {
   const InterruptsNoted noted;  // from the first process on
   StartTrials trials(*program, std::move(all), monotonic_ns());
   try_all(trials);
-  if (interrupted) return Error{Code::kGone, EINTR, "interrupted: the components are not all tried"};
+  if (InterruptsNoted::any()) return Error{Code::kGone, EINTR, "interrupted: the components are not all tried"};
   for (const Problems& more : {trials.problems(), trials.warnings()}) problems.insert(problems.end(), more.begin(), more.end());
   return problems;
 }

@@ -81,6 +81,15 @@ class Inject(Case):
                 home.loader.send_signal(signal.SIGCONT)
         self.assertIn("busy", said)
 
+    def test_interrupted_wait_says_what_is_under_way_and_the_loader_follows_no_more(self):
+        home = self.home("archive").start()
+        home.run(MFDATA, "pause", "archive/main")
+        with self.background(home, self.source(home, "a"), "--wait") as inject:
+            wait_for(lambda: home.status()["followed_files"] == 1, "the file to be followed")
+            inject.send_signal(signal.SIGINT)
+            self.assertEqual((inject.wait(60), "interrupted: 1 file is still under way" in inject.stderr.read()), (1, True))
+        self.assertEqual(home.status()["followed_files"], 0)
+
     def test_directory_that_nobody_takes_from_is_said_once_with_how_many_files_are_not_injected(self):
         home = self.home("archive").start()
         wrong = self.inject(home, *[self.source(home, f"f{number}") for number in range(5)], "--wait", "--incoming", home.root, code=1)
