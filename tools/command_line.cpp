@@ -120,7 +120,12 @@ int run_command_line(CLI::App& app, int argc, char** argv, const std::function<i
     std::cerr << name << ": " << (unknown.empty() ? error.what() : unknown) << " (see " << name << " --help)\n";
     return 2;
   }
-  return run();
+  try {
+    return run();
+  } catch (const std::exception& error) {  // no memory, or a directory that is gone under the command
+    std::cerr << full_name(deepest(app)) << ": " << error.what() << '\n';
+    return 1;
+  }
 }
 
 }  // namespace mfdata::tools

@@ -55,10 +55,10 @@ std::string leaks(Trials& trials) {
     const bool refused = outcome.log.find("the plugin does not start") != std::string::npos;  // A25 has told
     return refused || !trials.escaped().empty() ? "" : "the worker ends before it can tell: " + outcome.refusal;
   }
-  if (files > 0) return counted(static_cast<std::uint64_t>(files), "descriptor") + (files == 1 ? " is" : " are") + " left open by " + std::to_string(instances) + " instances";
+  if (files > 0) return counted(static_cast<std::uint64_t>(files), "descriptor") + (files == 1 ? " is" : " are") + " left open by " + counted(static_cast<std::uint64_t>(instances), "instance");
   if (threads > 0) return std::to_string(threads) + " threads run on after their instance is destroyed";
-  if (bytes > kLeakBytes * instances) return std::to_string(bytes) + " bytes are left by " + std::to_string(instances) + " instances";
-  return kib > kLeakKib ? std::to_string(kib) + " KiB are left by " + std::to_string(instances) + " instances" : "";
+  if (bytes > kLeakBytes * instances) return std::to_string(bytes) + " bytes are left by " + counted(static_cast<std::uint64_t>(instances), "instance");
+  return kib > kLeakKib ? std::to_string(kib) + " KiB are left by " + counted(static_cast<std::uint64_t>(instances), "instance") : "";
 }
 
 std::string odd_files(Trials& trials) {

@@ -254,6 +254,7 @@ void print_entry(const json& entry) {
   if (const std::string reason = entry["reason"].get<std::string>(); !reason.empty()) std::cout << ": " << printable(reason, 300);
   if (!entry["outputs"].empty()) std::cout << "  ->";
   for (const json& to : entry["outputs"]) std::cout << ' ' << printable(to.get<std::string>(), 300);
+  if (entry["outputs"].empty() && entry["result"] == "ok") std::cout << "  -> nothing: the file ends there";
   std::cout << '\n';
 }
 

@@ -11,6 +11,7 @@
 
 #include "commands.hpp"
 #include "control_client.hpp"
+#include "libmfdata/counted.hpp"
 #include "libmfdata/settings_places.hpp"
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/waiting_file.hpp"
@@ -124,10 +125,13 @@ void print_disk(const json& disk) {
   print("arrivals on disk: ", disk["arrivals"]);
 }
 
-void print_refused(const json& out) {
+void print_refused(const json& out, bool all_asked) {
   for (const json& refused : out["refused"]) std::cout << "refused: " << refused["path"].get<std::string>() << ": " << refused["reason"].get<std::string>() << '\n';
   const std::size_t shown = out["refused"].size(), all = out.value("refused_total", shown);
-  if (shown < all) std::cout << "refused: " << shown << " of " << all << " refusals are shown; to see all: mfdata status --refused (with --json for programs)\n";
+  if (shown < all) {
+    std::cout << "refused: " << shown << " of " << all << " refusals are shown; "
+              << (all_asked ? "the loader tells of no more at once\n" : "to see all: mfdata status --refused (with --json for programs)\n");
+  }
 }
 
 // In the directories that are watched: by a running loader, or without one as they are configured.
@@ -157,7 +161,7 @@ void print_held_back(const json& steps) {
     const json held = step.value("held_back", json{{"count", 0}, {"files", json::array()}});
     for (const json& one : held["files"]) {
       std::cout << "held back: " << step["step"].get<std::string>() << ' ' << one["file"].get<std::string>() << " since "
-                << static_cast<long>(one["waits_s"].get<double>()) << " s, tried " << one["attempts"] << " times: " << one["reason"].get<std::string>() << '\n';
+                << static_cast<long>(one["waits_s"].get<double>()) << " s, tried " << counted(one["attempts"].get<std::uint64_t>(), "time") << ": " << one["reason"].get<std::string>() << '\n';
     }
     const std::size_t more = held["count"].get<std::size_t>() - held["files"].size();
     if (more > 0) std::cout << "held back: " << step["step"].get<std::string>() << ' ' << more << " more\n";
@@ -189,7 +193,7 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   if (out.value("/configuration/reading"_json_pointer, false)) std::cout << "a new configuration is being read and tried\n";
   if (const std::string problem = out.value("/configuration/problem"_json_pointer, ""); !problem.empty()) std::cout << "configuration: " << problem << '\n';
   if (const auto waits_s = out.value("collection_waits_s", 0LL); waits_s > 0) {
-    std::cout << "collection: nothing is removed by its age for " << (waits_s + 59) / 60 << " minutes, since the clock went forward by more than time has passed\n";
+    std::cout << "collection: nothing is removed by its age for " << counted(static_cast<std::uint64_t>(waits_s + 59) / 60, "minute") << ", since the clock went forward by more than time has passed\n";
   }
   for (const json& problem : out.value("log_problems", json::array())) std::cout << "log: " << problem.get<std::string>() << "; its lines are on the loader's stderr\n";
   if (reply) {
@@ -202,9 +206,9 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   if (const auto files = out["disk"]["taken_in"].get<std::size_t>(); files > 0) std::cout << "being taken in: " << files << '\n';
   for (const auto& [step, count] : out["disk"]["waiting"].items()) std::cout << "waiting for another attempt: " << step << ' ' << count << '\n';
   for (const auto& [step, count] : out["disk"]["trash"].items()) std::cout << "in trash: " << step << ' ' << count << '\n';
-  for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << count << " files wait until it is installed\n";
+  for (const auto& [step, count] : out["no_plugin"].items()) std::cout << "no plugin: " << step << ' ' << counted(count.get<std::uint64_t>(), "file waits", "files wait") << " until it is installed\n";
   for (const json& polled : out.value("polled", json::array())) std::cout << "listed every second: " << polled.get<std::string>() << '\n';
-  print_refused(out);
+  print_refused(out, all_refused);
   for (const Problem& problem : problems) std::cerr << problem.spell() << '\n';
   return reply ? 0 : 1;
 }

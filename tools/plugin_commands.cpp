@@ -189,6 +189,7 @@ int start_plugin(const Home& home, const std::string& name, bool starts) {
   const json parsed = json::parse(*answer, nullptr, false);
   if (!parsed.is_object() || !parsed.contains("stopped")) return fail(parsed.is_object() ? parsed.value("error", *answer) : *answer);
   std::cout << name << (starts ? " is started\n" : " is stopped: its workers finish their file, others wait until it is started\n");
+  if (!starts) WaitNotice(home).tell();
   return 0;
 }
 

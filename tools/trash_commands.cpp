@@ -83,12 +83,14 @@ std::string about_filter(const char* what, const std::string& given, const std::
 void say_what_there_is(const Spool& spool, const TrashOptions& options) {
   const auto all = chosen(spool, {});
   if (!all) return;
-  std::set<std::string> steps, reasons;
+  const bool one_name = options.name.find_first_of("*?[") == std::string::npos;  // no pattern
+  std::set<std::string> steps, reasons, names;
   for (const Entry& entry : *all) {
     steps.insert(slashed(entry.file.step));
     reasons.insert(text_of(entry.note, "reason"));
+    if (one_name) names.insert(original_name(spool, entry.file, entry.note));
   }
-  std::cerr << about_filter("step", options.step, steps) << about_filter("reason", options.reason, reasons);
+  std::cerr << about_filter("name", options.name, names) << about_filter("step", options.step, steps) << about_filter("reason", options.reason, reasons);
 }
 
 bool chooses_something(const TrashOptions& options) {

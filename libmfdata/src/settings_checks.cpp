@@ -189,7 +189,10 @@ void check_switches(Settings& settings) {
                       : !has_targets ? "no rule for it has a target that is there"
                                      : "no rule for it can ever match: the steps that set their tags are not installed";
     settings.warn({}, plugin.name + ": " + why + ": every file " + (plugin.steps.front().keep_unmatched ? "ends in trash, unmatched" : "is deleted"),
-                  "write [[switch_rules]] in etc/plugins.d/NAME.toml of a plugin that takes files; mfdata-plugin install archive installs one");
+                  "write [[switch_rules]] in etc/plugins.d/NAME.toml of a plugin that takes files; " +
+                      std::string(settings.find_plugin("archive")
+                                      ? "for every file in archive.toml: [[switch_rules]], type = \"alwaystrue\", rules = { \"\" = [\"main\"] }"
+                                      : "mfdata-plugin install archive installs one"));
   }
 }
 

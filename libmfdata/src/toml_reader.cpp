@@ -202,7 +202,10 @@ static std::string advice(const std::string& what, const std::string& line) {
   if (says("escape") || (escapes && says("string"))) return " (a backslash is special between \"...\": write '...' for text with backslashes)";
   if (opens || says("inline_table") || says("inline table"))
     return " (an inline table { ... } stands on one line, without a comma at its end: for a longer one write [name] and a line for each key)";
-  if (says("basic_string") || says("literal_string") || says("string")) return " (a string stands between \"...\" or '...', on one line)";
+  const std::size_t first = line.find_first_not_of(" \t");
+  if (first != std::string::npos && line[first] == '[' && line.find(']') == std::string::npos) return " (the name of a table ends with \"]\")";
+  const bool quotes = line.find_first_of("\"'") != std::string::npos;
+  if (says("basic_string") || says("literal_string") || (quotes && says("string"))) return " (a string stands between \"...\" or '...', on one line)";
   if (says("table") && says("exists")) return " (it is written twice: keep one of them, or put the keys of both into it)";
   if (says("duplicate") || says("exists") || says("inserted")) return " (a key is written once)";
   const std::size_t equals = line.find('=');

@@ -6,7 +6,10 @@ namespace sdk = mfdata::sdk;
 class Copy : public sdk::Step {
  public:
   explicit Copy(const sdk::Context& context) : Step(context) {
-    for (const std::string& step : context.texts("dest_dirs")) targets_.push_back(sdk::Target::parse(step));
+    for (const std::string& step : context.texts("dest_dirs")) {
+      if (step.empty()) throw sdk::Error(MFDATA_E_ARG, "dest_dirs has an empty entry: write \"plugin/step\"");
+      targets_.push_back(sdk::Target::parse(step));
+    }
     targets_ = sdk::united(targets_);
     if (targets_.empty()) throw sdk::Error(MFDATA_E_ARG, "dest_dirs is empty: write [\"plugin/step\"]");
   }

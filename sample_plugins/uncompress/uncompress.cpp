@@ -9,7 +9,9 @@ class Uncompress : public sdk::Transform {
       : Transform(context),
         wanted_(context.text("format", "auto")),
         unpacker_(limits(context)),
-        trailing_(sdk::Metric::counter(context, "uncompress_trailing_files_total", "Files that went on with something else behind what was unpacked")) {}
+        trailing_(sdk::Metric::counter(context, "uncompress_trailing_files_total", "Files that went on with something else behind what was unpacked")) {
+    if (context.text("dest_dir").empty()) throw sdk::Error(MFDATA_E_ARG, "dest_dir is empty: write \"plugin/step\"");
+  }
 
   sdk::Result transform(sdk::File& file) override {
     const sdk::Format* format = sdk::Unpacker::format_of_file(file.path());

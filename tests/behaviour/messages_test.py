@@ -26,7 +26,7 @@ class Messages(Case):
     def test_words_of_the_toml_library_have_advice_beside_them(self):
         home = self.home("archive")
         for line, advice in (('regex = "a\\d"', "write '...' for text with backslashes"), ("rules = {\n  a = 1,\n}", "stands on one line"),
-                             ("a = 1\na = 2", "a key is written once"), ("a =", "a value is missing"), ("a = word", "text stands between")):
+                             ("a = 1\na = 2", "a key is written once"), ("a =", "a value is missing"), ("[custom", 'ends with "]"'), ("a = word", "text stands between")):
             with self.subTest(line):
                 home.override("archive", "[custom]\n" + line + "\n")
                 self.assertIn(advice, self.said(home, MFDATA, "check"))
@@ -43,11 +43,19 @@ class Messages(Case):
         home = self.home("archive")
         self.assertIn("no problems: 1 plugin, 1 step\n", home.run(MFDATA, "check").stdout)
 
+    def test_directory_that_is_gone_under_a_command_is_an_error(self):
+        home = self.home("archive")
+        gone = home.root / "gone"
+        gone.mkdir()
+        done = subprocess.run(["sh", "-c", f'cd "{gone}" && rmdir "{gone}" && "{MFDATA}" init other --plugins archive'], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("mfdata", done.stderr)
+
     def test_a_filter_of_trash_that_matches_nothing_names_the_near_miss(self):
         home = self.failing_home()
-        home.drop("a", b"1")
+        home.drop("the one", b"1")
         home.wait_trash("mischief/main")
-        for filters, words in ((["--reason", "faild"], 'the reason "faild": did you mean "failed"?'), (["--reason", "zzz"], ", but failed"),
+        for filters, words in ((["--name", "the on"], 'the name "the on": did you mean "the one"?'), (["--reason", "faild"], 'the reason "faild": did you mean "failed"?'), (["--reason", "zzz"], ", but failed"),
                                (["--step", "mischeif/main"], 'did you mean "mischief/main"?')):
             done = home.run(MFDATA, "trash", "list", *filters)
             self.assertEqual(done.stdout, "nothing in trash matches\n")

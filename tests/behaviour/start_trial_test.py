@@ -34,19 +34,23 @@ class StartTrialCase(Case):
 
 class StartTrial(StartTrialCase):
     def test_check_names_every_component_that_does_not_start_with_its_reason_and_file(self):
-        home = self.home("archive", "move", "copy", "guess_file_type", "switch", settings=ENTRY + METRICS)
+        home = self.home("archive", "move", "copy", "guess_file_type", "switch", "ungzip", settings=ENTRY + METRICS)
         home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/fork")
         fine = {"archive": '[[switch_rules]]\ntype = "alwaystrue"\nrules = { "" = ["main"] }\n', "move": '[custom]\ndest_dir = "archive/main"\n', "copy": '[custom]\ndest_dirs = ["archive/main"]\n',
-                "guess_file_type": "", "switch": "", "fork": '[custom]\ncommand = ["true"]\n'}
+                "guess_file_type": "", "switch": "", "ungzip": "", "fork": '[custom]\ncommand = ["true"]\n'}
         for plugin, text in fine.items():
             home.override(plugin, text)
-        self.assertEqual(self.checked(home), (0, "no problems: 6 plugins, 6 steps\n"))
+        self.assertEqual(self.checked(home), (0, "no problems: 7 plugins, 7 steps\n"))
         wrong = [("archive", 'lifetime = "five"', "lifetime is a number of days"),
                  ("archive", 'force_chmod = "rw-r--r--"', "force_chmod is octal permission bits"),
                  ("archive", 'force_chmod = "-644"', "force_chmod is octal permission bits"),
                  ("archive", 'dest_dir = "var/archive"', "dest_dir is an absolute directory"),
                  ("move", 'dest_dir = ""', "dest_dir is empty"),
                  ("copy", "dest_dirs = []", "dest_dirs is empty"),
+                 ("copy", 'dest_dirs = ["archive/main", ""]', "dest_dirs has an empty entry"),
+                 ("ungzip", 'dest_dir = ""', "dest_dir is empty"),
+                 ("archive", 'clock_file = "{hom}/c"', "{hom}"),
+                 ("guess_file_type", 'magic_custom_file = "{hom}/x"', "{hom}"),
                  ("guess_file_type", 'magic_custom_file = "/nowhere/magic"', "magic_custom_file"),
                  ("guess_file_type", 'dest_dir = ""', "dest_dir is a step"),
                  ("guess_file_type", "ascii_header_max_length = -1", "ascii_header_max_length is 0 to 16384, not -1"),
