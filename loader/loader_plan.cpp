@@ -156,10 +156,7 @@ void Loader::take_up_watches() {
         if (!steps_[step].retired && steps_[step].settings->slashed() == settings_->general.entry_step) takers.push_back(step);
       }
     }
-    WatchSettings rules = settings_->general.defaults;
-    for (const WatchSettings& watch : settings_->general.watches) {
-      if (watch.directory == directory) rules = watch;
-    }
+    const WatchSettings& rules = settings_->general.watch_of(directory);
     want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore, rules.foreign_quiet_s}, takers);
   }
   for (std::size_t source = 0; source < sources_.size(); ++source) {

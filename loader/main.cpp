@@ -86,18 +86,28 @@ void set_cpu_policy(bool batch, LoaderLog& log) {
 
 using ConfigurationPointer = std::shared_ptr<const Configuration>;
 
+// What one loader leaves to the next one.
+struct Succession {
+  ConfigurationPointer configuration;  // in force
+  ConfigurationPointer before;         // to go back to as long as a loader has not started with it; or nullptr
+  unsigned generation = 1;
+  std::string problem;                 // of a configuration that was not taken up
+};
+
 // What was changed while the last files of a loader were finished, and whose reload was answered: as it is on disk now, unless
-// something is wrong with it.
-ConfigurationPointer newest(const Home& home, ConfigurationPointer next) {
+// something is wrong with it, which is a problem then.
+ConfigurationPointer newest(const Home& home, ConfigurationPointer next, std::string& problem) {
   ConfigurationPointer latest = read_configuration(home);
-  return latest->problems.empty() && latest->settings.rule_problems.empty() ? latest : next;
+  const Problems& wrong = latest->problems.empty() ? latest->settings.rule_problems : latest->problems;
+  if (wrong.empty()) return latest;
+  problem = "the configuration was changed once more and has errors, the one before that runs: " + wrong.front().spell();
+  return next;
 }
 
-// One loader, until it ends; then the configuration for the next one, or nullptr. `configuration`: that which it begins with, and
-// that which it ends with.
-Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& configuration, const std::string& program, LoaderMetrics& metrics,
-                                   unsigned& generation, const std::string& problem) {
-  const Settings& settings = configuration->settings;
+// One loader, until it ends; then the configuration for the next one, or nullptr.
+Result<ConfigurationPointer> serve(const Home& home, Succession& all, const std::string& program, LoaderMetrics& metrics) {
+  const ConfigurationPointer begun_with = all.configuration;  // `settings` is of it
+  const Settings& settings = begun_with->settings;
   auto alone = lock_workers_alone(home);
   if (!alone) return alone.error();
   EventLoop loop;
@@ -125,18 +135,18 @@ Result<ConfigurationPointer> serve(const Home& home, ConfigurationPointer& confi
       });
   alone->close();
 
-  const ConfigurationPointer begun_with = configuration;  // `settings` is of it
-  Loader loader(loop, home, configuration, *spool, log, metrics, program, !all_recovered, std::move(in_hand));
+  Loader loader(loop, home, begun_with, *spool, log, metrics, program, !all_recovered, std::move(in_hand));
   MFDATA_TRY(metrics.serve(settings.general.metrics_listen));
-  MFDATA_TRY(loader.start(generation, problem));
-  log.write(Level::kInfo, generation == 1 ? "mfdata-loader " MFDATA_VERSION " runs " + home.root.string() + ", process " + std::to_string(::getpid())
+  MFDATA_TRY(loader.start(all.generation, std::exchange(all.problem, "")));
+  all.before = nullptr;  // whatever ends it from now on is not the configuration's fault
+  log.write(Level::kInfo, all.generation == 1 ? "mfdata-loader " MFDATA_VERSION " runs " + home.root.string() + ", process " + std::to_string(::getpid())
                                           : "everything runs with the new configuration");
   ::sd_notify(0, "READY=1");
   MFDATA_TRY(loop.run());  // what is in hand is recovered at the next start
-  generation = loader.generation();
+  all.generation = loader.generation();
   ConfigurationPointer next = loader.take_next_configuration();
-  if (next && loader.next_is_outdated()) next = newest(home, std::move(next));
-  configuration = loader.configuration();  // what was taken up meanwhile
+  if (next && loader.next_is_outdated()) next = newest(home, std::move(next), all.problem);
+  all.configuration = loader.configuration();  // what was taken up meanwhile
   if (!next) {
     ::sd_notify(0, "STOPPING=1");
     log.write(Level::kInfo, "stopped");
@@ -159,27 +169,26 @@ int run(const std::string& home_option) {
   if (!lock)
     return failed(lock.is(Code::kBusy) ? "a loader of this home is running already, process " + small_file(home->loader_lock()).value_or("?")
                                        : lock.error().text);
-  std::string problem = provision(*home);
-  ConfigurationPointer configuration = read_configuration(*home);
-  for (const Problem& problem : configuration->problems) std::cerr << problem.spell() << '\n';
-  if (!configuration->problems.empty()) {
-    if (!problem.empty()) std::cerr << "mfdata-loader: " << problem << '\n';
+  Succession all;
+  all.problem = provision(*home);
+  all.configuration = read_configuration(*home);
+  for (const Problem& problem : all.configuration->problems) std::cerr << problem.spell() << '\n';
+  if (!all.configuration->problems.empty()) {
+    if (!all.problem.empty()) std::cerr << "mfdata-loader: " << all.problem << '\n';
     return failed("the configuration has errors: mend them, and try \"mfdata check\"");
   }
 
   LoaderMetrics metrics;
-  ConfigurationPointer before;
-  for (unsigned generation = 1;; ++generation) {
-    auto next = serve(*home, configuration, *program, metrics, generation, problem);
-    problem.clear();
-    if (!next && before) {  // the new configuration is right, but cannot be run: the one before can
-      problem = "the new configuration cannot be used, the one before runs again: " + printable(next.error().text);
-      configuration = std::exchange(before, nullptr);
+  for (;; ++all.generation) {
+    auto next = serve(*home, all, *program, metrics);
+    if (!next && all.before) {  // the new configuration is right, but cannot be run: the one before can
+      all.problem = "the new configuration cannot be used, the one before runs again: " + printable(next.error().text);
+      all.configuration = std::exchange(all.before, nullptr);
       continue;
     }
     if (!next) return failed(next.error().text);
     if (!*next) return 0;
-    before = std::exchange(configuration, *next);
+    all.before = std::exchange(all.configuration, *next);
   }
 }
 

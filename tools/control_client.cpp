@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "libmfdata/clock.hpp"
 #include "libmfdata/disk.hpp"
@@ -70,6 +71,12 @@ Result<std::string> ask_loader(const Home& home, const std::string& request, dou
   if (!reply->ends_with('\n')) return Error{Code::kIo, 0, "the loader ended before it answered: ask again"};
   reply->pop_back();
   return reply;
+}
+
+nlohmann::json status_of_loader(const Home& home, double patience_s) {
+  const auto reply = ask_loader(home, R"({"command":"status"})", patience_s);
+  nlohmann::json status = reply ? nlohmann::json::parse(*reply, nullptr, false) : nlohmann::json();
+  return status.is_object() ? status : nlohmann::json::object();
 }
 
 Result<std::string> ask_for_reload(const Home& home, bool tries, double patience_s) {

@@ -67,9 +67,7 @@ std::string plugin_of(const std::string& step) { return step.substr(0, step.find
 std::string directory_of_arrival(const Settings& settings, const std::string& file) {
   const std::string parent = boost::filesystem::absolute(file).parent_path().string();
   const std::string inside = settings.general.data_dir + '/';
-  const bool watched = std::any_of(settings.general.watches.begin(), settings.general.watches.end(), [&](const WatchSettings& watch) {
-    return watch.directory == parent || inside + watch.directory == parent;
-  });
+  const bool watched = &settings.general.watch_of(parent) != &settings.general.defaults;
   return watched ? parent : inside + layout::kIncoming;
 }
 
@@ -83,11 +81,7 @@ Result<void> check_arrival(const Settings& settings, const std::string& file) {
     return refused("it has " + std::to_string(st.st_size) + " bytes, and [data] max_file_size is " + std::to_string(settings.general.max_file_size));
   }
   const std::string name = boost::filesystem::path(file).filename().string(), directory = directory_of_arrival(settings, file);
-  const std::vector<std::string>* patterns = &settings.general.defaults.ignore;
-  for (const WatchSettings& watch : settings.general.watches) {
-    if (watch.directory == directory || settings.general.data_dir + '/' + watch.directory == directory) patterns = &watch.ignore;
-  }
-  if (const auto pattern = ignoring_pattern(*patterns, name)) return refused("a file of this name is ignored ([data] ignore, " + *pattern + ')');
+  if (const auto pattern = ignoring_pattern(settings.general.watch_of(directory).ignore, name)) return refused("a file of this name is ignored ([data] ignore, " + *pattern + ')');
   return {};
 }
 

@@ -90,7 +90,7 @@ class Followed {
         return seen_ < placed ? fail("injected, but it cannot be told what became of all files: the loader has forgotten some") : code_;
       }
       progress.step(seen_);
-      if (InterruptsNoted::any()) return fail("interrupted: " + counted(open, "file is", "files are") + " still under way");
+      if (InterruptsNoted::any() && open > 0) return fail("interrupted: " + counted(open, "file is", "files are") + " still under way");
       if (monotonic_ns() > until_) return give_up(*report, open);
       if (seen_ == before) ::usleep(pause_us);
     }
@@ -212,16 +212,6 @@ Result<void> place_before(int from, const Spool& spool, const std::string& sourc
   return deposit_from(spool, from, source, step, name, tags, options);
 }
 
-// The pattern by which nobody takes a file of this name from the directory.
-std::optional<std::string> ignored(const Settings& settings, const std::string& data_dir, const std::string& directory, const std::string& name) {
-  const auto absolute = [&](const std::string& path) { return path.starts_with('/') ? path : data_dir + '/' + path; };
-  const std::vector<std::string>* patterns = &settings.general.defaults.ignore;
-  for (const WatchSettings& watch : settings.general.watches) {
-    if (absolute(watch.directory) == directory) patterns = &watch.ignore;
-  }
-  return ignoring_pattern(*patterns, name);
-}
-
 }  // namespace
 
 int inject(const std::string& option, const InjectOptions& options) {
@@ -258,7 +248,7 @@ int inject(const std::string& option, const InjectOptions& options) {
     progress.step(label);
     const std::string name = options.random_basename ? fresh_uid() : fs::path(file).filename().string();
     auto from = open_source(file);
-    const auto pattern = from && options.step.empty() ? ignored(settings, settings.general.data_dir, directory, name) : std::nullopt;
+    const auto pattern = from && options.step.empty() ? ignoring_pattern(settings.general.watch_of(directory).ignore, name) : std::nullopt;
     if (pattern) {
       failures += fail(file + ": nobody would take it, a file called " + printable(name) + " is ignored ([data] ignore, " + *pattern +
                        "): use --random-basename, or --step");
@@ -274,9 +264,9 @@ int inject(const std::string& option, const InjectOptions& options) {
     placed += static_cast<bool>(done);
     if (done && options.move && ::unlink(file.c_str()) != 0) done = system_error(errno, "it was injected, but cannot be removed: " + file);
     if (!done) failures += fail(done.error().text);
-    if (InterruptsNoted::any()) break;
-    if (!followed.broken()) continue;
-    if (const std::size_t left = options.files.size() - label; left > 1) (void)fail(counted(left, "file is", "files are") + " not injected, from " + printable(file) + " on");
+    if (!followed.broken() && !InterruptsNoted::any()) continue;
+    const std::size_t left = options.files.size() - label - static_cast<std::size_t>(static_cast<bool>(done));
+    if (left > 0) failures += fail(counted(left, "file is", "files are") + " not injected, from " + printable(options.files[options.files.size() - left]) + " on");
     break;
   }
   progress.clear();

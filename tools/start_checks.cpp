@@ -14,9 +14,9 @@
 
 #include "control_client.hpp"
 #include "interrupts.hpp"
-#include "libmfdata/listen_address.hpp"
 #include "libmfdata/child_process.hpp"
 #include "libmfdata/clock.hpp"
+#include "libmfdata/listen_address.hpp"
 #include "libmfdata/settings_places.hpp"
 #include "wire/start_trials.hpp"
 
@@ -26,12 +26,6 @@ namespace mfdata::tools {
 namespace {
 
 constexpr double kPatience_s = 3;  // a loader that works answers at once
-
-json status_of(const Home& home) {
-  const auto reply = ask_loader(home, R"({"command":"status"})", kPatience_s);
-  const json status = reply ? json::parse(*reply, nullptr, false) : json();
-  return status.is_object() ? status : json::object();
-}
 
 bool owns(const Home& home) {
   struct stat st;
@@ -114,7 +108,7 @@ Result<Problems> try_components(const Home& home, const Settings& settings) {
 Problems try_addresses(const Home& home, const Settings& settings) {
   const std::string& listen = settings.general.metrics_listen;
   auto free = can_listen(listen, 0);
-  if (!free) free = can_listen(listen, status_of(home).value("metrics_port", 0));
+  if (!free) free = can_listen(listen, status_of_loader(home, kPatience_s).value("metrics_port", 0));
   if (free) return {};
   return {{place_of_metrics(home), free.error().text, "", Severity::kError}};
 }

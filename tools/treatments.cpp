@@ -19,11 +19,6 @@ namespace {
 
 constexpr std::int64_t kFirstNoticeNs = 2'000'000'000, kNextNoticeNs = 10'000'000'000;
 
-json status_of(const Home& home) {
-  const auto reply = ask_loader(home, R"({"command":"status"})");
-  return reply ? json::parse(*reply, nullptr, false) : json();
-}
-
 std::vector<Watched> watches_of(const Settings& settings) {
   const GeneralSettings& general = settings.general;
   std::map<std::string, std::vector<std::string>> steps = {{layout::kIncoming, {}}};
@@ -36,8 +31,7 @@ std::vector<Watched> watches_of(const Settings& settings) {
   std::vector<Watched> all;
   for (auto& [directory, takers] : steps) {
     if (takers.empty()) takers.push_back(general.entry_step);
-    const auto rules = std::find_if(general.watches.begin(), general.watches.end(), [&, name = directory](const WatchSettings& watch) { return watch.directory == name; });
-    for (const std::string& step : takers) all.push_back({directory, step, rules == general.watches.end() ? general.defaults.ignore : rules->ignore});
+    for (const std::string& step : takers) all.push_back({directory, step, general.watch_of(directory).ignore});
   }
   return all;
 }
@@ -64,7 +58,7 @@ std::string original_name(const Home& home, const std::string& step, const json&
 std::vector<Watched> configured_watches(const Home& home) { return watches_of(load_plugins_with(home, "watched_directories")); }
 
 std::vector<Watched> watched_directories(const Operated& at) {
-  const json status = status_of(at.home);
+  const json status = status_of_loader(at.home);
   if (!status.is_object() || !status.contains("watched")) return configured_watches(at.home);
   std::vector<Watched> all;
   for (const json& watched : status["watched"]) {
@@ -87,7 +81,7 @@ json treatments_in_hand(const json& status) {
   return all;
 }
 
-json treatments_in_hand(const Home& home) { return treatments_in_hand(status_of(home)); }
+json treatments_in_hand(const Home& home) { return treatments_in_hand(status_of_loader(home)); }
 
 std::string treatment_text(const Home& home, const std::string& step, const json& treatment) {
   const std::string name = treatment.value("name", ""), original = original_name(home, step, treatment);

@@ -455,6 +455,12 @@ Settings load_plugins_with(const Home& home, std::string_view key) {
   return settings;
 }
 
+const WatchSettings& GeneralSettings::watch_of(const std::string& directory) const {
+  const auto absolute = [&](const std::string& path) { return path.starts_with('/') ? path : data_dir + '/' + path; };
+  const auto own = std::find_if(watches.begin(), watches.end(), [&](const WatchSettings& watch) { return absolute(watch.directory) == absolute(directory); });
+  return own == watches.end() ? defaults : *own;
+}
+
 Settings load_settings_alone(const Home& home, Problems& problems) { return load_each(home, nullptr, problems); }
 
 Settings load_settings(const Home& home, Problems& problems, const PluginFolder* as_if) {

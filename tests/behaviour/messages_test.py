@@ -146,6 +146,17 @@ class Messages(Case):
         self.assertEqual(home.loader.wait(120), 1)
         self.assertIn("the event loop has ended", home.log())
 
+    def test_event_loop_that_dies_after_a_reload_is_no_fault_of_the_configuration(self):
+        if os.geteuid() != 0 or not shutil.which("strace"):
+            self.skipTest("strace is not installed, or may not look at another process")
+        home = self.home("archive").start()
+        home.configure('[data]\nentry_step = "archive/main"\n[loader]\ncpu_policy = "inherited"\n')
+        home.run(MFDATA, "reload")
+        strace = subprocess.Popen(["strace", "-qq", "-o", "/dev/null", "-e", "inject=epoll_wait,epoll_pwait,epoll_pwait2:error=EBADF", "-p", str(home.loader.pid)])
+        self.addCleanup(strace.wait)
+        self.assertEqual(home.loader.wait(120), 1)
+        self.assertNotIn("the one before runs again", home.log())
+
 
 if __name__ == "__main__":
     main()

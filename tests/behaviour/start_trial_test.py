@@ -298,6 +298,27 @@ class Misbehaviour(StartTrialCase):
         with connection.makefile() as lines:
             return json.loads(lines.readline())
 
+    def test_change_with_errors_is_told_of_when_everything_begins_anew_without_it(self):
+        home = self.home("archive", settings=ENTRY + METRICS)
+        home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/fork")
+        gate = home.root / "gate"
+        home.override("fork", f'[custom]\ndest_dir = "archive/main"\ncommand = ["sh", "-c", "while [ ! -e {gate} ]; do sleep 0.05; done"]\n')
+        home.start()
+        path = home.root / "given"
+        path.write_text("x")
+        home.run(MFDATA, "inject", path, "--step", "fork/main")
+        wait_for(lambda: home.step_status("fork/main").get("in_flight") == 1 and home.left_over(), "the file to be in hand")
+        home.configure(ENTRY + METRICS + '[loader]\ncpu_policy = "inherited"\n')
+        first = self.ask(home, {"command": "reload"})
+        wait_for(lambda: home.status()["state"] == "reloading", "everything to begin anew")
+        home.override("archive", "[custom]\nlifetme = 3\n")
+        second = self.ask(home, {"command": "reload"})
+        for connection in (first, second):
+            self.assertEqual(self.answer(connection), {"reloaded": "everything"})
+        gate.touch()
+        wait_for(lambda: home.status()["state"] == "running", "the next loader")
+        self.assertIn("was changed once more and has errors", home.status()["configuration"]["problem"])
+
     def test_files_flow_again_at_once_when_a_reload_is_asked_for_while_everything_begins_anew(self):
         home = self.running()
         gate = home.root / "gate"

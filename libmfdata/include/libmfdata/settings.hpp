@@ -108,6 +108,8 @@ struct GeneralSettings {
   Durability durability = Durability::kAccepted;
   WatchSettings defaults;
   std::vector<WatchSettings> watches;  // the [data.watch.*] that are written
+  // What holds for files of a directory, relative to the data directory or absolute: its own [data.watch], or the defaults.
+  const WatchSettings& watch_of(const std::string& directory) const;
   std::uint64_t max_file_size = 0;
   double rescan_interval_s = 300;
   Lifetimes lifetimes;
