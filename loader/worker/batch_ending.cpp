@@ -31,6 +31,11 @@ Result<void> EndingPolicy::plan_trash(Treatment& treatment, std::size_t index, c
   return {};
 }
 
+// As it was, for another attempt.
+Output EndingPolicy::back_before_step(const Job& job) const {
+  return {Output::Content::kInput, job.path, "", layout::step_directory(settings_.step.dotted()), job.name.spell(), {}};
+}
+
 Result<void> EndingPolicy::plan_failure(Treatment& treatment, std::size_t index, End& end, std::vector<Output>& outputs) const {
   const Job& job = treatment.jobs()[index];
   end.outcome = Outcome::kFailed;
@@ -39,22 +44,22 @@ Result<void> EndingPolicy::plan_failure(Treatment& treatment, std::size_t index,
     end.ended = true;
     return {};
   }
-  const std::string& target = settings_.step.failure_target;
   if (settings_.step.failure_policy == FailurePolicy::kMove) {
-    mfdata_file* file = treatment.input(index);
-    file->moved = false;
-    file->tags = treatment.tags_at_begin(index);
-    DeliveryStyle style;
-    style.tags_suffix = ".tags";
     const std::size_t before = treatment.staged().size();
-    auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, MakeDirectories{true, 0}) : treatment.emit(file, Op::kMove, target);
+    const auto staged = stage_failure(treatment, index);
     if (staged) {
       const StagedOutput output = treatment.staged().back();
       treatment.staged().resize(before);
       note_routes(job, {output}, true, end);
       return add_outputs(job, output, 0, true, outputs);
     }
-    end.reason += "; failure_policy_move_dest_dir: " + staged.error().text;
+    if (waits_for_the_system(staged.error())) {  // this file alone goes back before its step
+      end.outcome = staged.is(Code::kNoSpace) ? Outcome::kNoSpace : Outcome::kError;
+      end.reason = staged.error().text;
+      outputs.push_back(back_before_step(job));
+      return {};
+    }
+    end.reason = staged.error().text;
   }
   end.trashed = true;
   return plan_trash(treatment, index, "failed", end.reason, outputs);
@@ -104,7 +109,7 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
       for (std::size_t k = 0; k < mine.size() && planned; ++k) planned = add_outputs(job, mine[k], k, keeps_uid, outputs);
     } else if (rc == MFDATA_CANCELLED) {
       ends[i].outcome = Outcome::kCancelled;
-      outputs.push_back({Output::Content::kInput, job.path, "", layout::step_directory(settings_.step.dotted()), job.name.spell(), {}});
+      outputs.push_back(back_before_step(job));
     } else if (rc == MFDATA_SKIP) {
       ends[i].outcome = Outcome::kSkipped;
       ends[i].trashed = settings_.step.keep_unmatched;

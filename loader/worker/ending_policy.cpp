@@ -40,6 +40,11 @@ double retry_delay_s(const RetryPolicy& policy, std::uint64_t attempt) {
   return std::min(policy.max_wait_s, policy.min_wait_s + grown);
 }
 
+// A failed file that its failure policy cannot move: why it failed, and why it stays.
+Error not_moved(const std::string& reason, const Error& error) {
+  return Error{error.code, error.errnum, reason + "; failure_policy_move_dest_dir: " + error.text};
+}
+
 void note_trashed(const std::string& reason, End& end) {
   end.outcome = Outcome::kFailed;
   end.trashed = true;
@@ -326,22 +331,34 @@ Result<void> EndingPolicy::fail(Treatment& treatment, const std::string& reason,
     case FailurePolicy::kMove: break;
   }
   treatment.staged().clear();
-  mfdata_file* file = treatment.input(0);
+  const auto staged = stage_failure(treatment, 0);
+  if (!staged && waits_for_the_system(staged.error())) return staged;
+  if (!staged) {
+    end.trashed = true;
+    plans(job, end);
+    return trash(spool_, slot_, job, note_of(treatment, 0, reason, staged.error().text));
+  }
+  note_routes(job, treatment.staged(), true, end);
+  plans(job, end);
+  auto moved = commit_input(treatment.staged()[0], job, end);
+  if (moved && end.trashed) end.reason = not_moved(treatment.reason, Error{Code::kBadData, 0, end.reason}).text;
+  return moved ? moved : not_moved(treatment.reason, moved.error());
+}
+
+// Of a directory where failed files go: any other file would meet the same there.
+bool EndingPolicy::waits_for_the_system(const Error& error) { return error.code == Code::kDestination || error.code == Code::kNoSpace; }
+
+// The input as the step got it goes where failed files go.
+Result<void> EndingPolicy::stage_failure(Treatment& treatment, std::size_t index) const {
+  mfdata_file* file = treatment.input(index);
   file->moved = false;
-  file->tags = treatment.tags_at_begin(0);
+  file->tags = treatment.tags_at_begin(index);
   DeliveryStyle style;
   style.tags_suffix = ".tags";
   const std::string& target = settings_.step.failure_target;
   auto staged = target.starts_with('/') ? treatment.deliver(file, Op::kMove, target, "", style, MakeDirectories{true, 0})
                                         : treatment.emit(file, Op::kMove, target);
-  if (!staged) {
-    end.trashed = true;
-    plans(job, end);
-    return trash(spool_, slot_, job, note_of(treatment, 0, reason, treatment.reason + "; failure_policy_move_dest_dir: " + staged.error().text));
-  }
-  note_routes(job, treatment.staged(), true, end);
-  plans(job, end);
-  return commit_input(treatment.staged()[0], job, end);
+  return staged ? staged : not_moved(treatment.reason, staged.error());
 }
 
 // Something of the system went wrong while the treatment was ended: nothing of it was committed.

@@ -84,10 +84,13 @@ class EndingPolicy {
   Context waiting_context(const Job& job, const Waiting& waiting) const;
   Output waiting_output(const Job& job, const Waiting& waiting) const;
   Result<void> fail(Treatment& treatment, const std::string& reason, End& end);
+  Result<void> stage_failure(Treatment& treatment, std::size_t index) const;
+  static bool waits_for_the_system(const Error& error);
   Result<void> end_job(Job& job);
   std::optional<Waiting> next_attempt(const Treatment& treatment, const Job& job) const;
   Result<void> plan_failure(Treatment& treatment, std::size_t index, End& end, std::vector<Output>& outputs) const;
   Result<std::vector<const char*>> fail_changed(Treatment& treatment, std::vector<std::int32_t>& results) const;
+  Output back_before_step(const Job& job) const;
   Result<void> plan_trash(Treatment& treatment, std::size_t index, const std::string& reason, const std::string& text,
                           std::vector<Output>& outputs) const;
   // `lost_input`: an input may not stand where it did.

@@ -9,8 +9,16 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, main, mount_tmpfs, need_root, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, elsewhere, main, mount_tmpfs, need_root, wait_for
 
+FAILING = """[custom]
+command = ["sh", "-c", "! grep -q bad {PATH} && cp {PATH} sound && echo FILEPATH:sound"]
+dest_dir = "archive/main"
+[step.main]
+failure_policy = "move"
+failure_policy_move_dest_dir = "%s"
+"""
+GATHER = BUILD / "tests/plugins/gather"
 NO_RESERVE = 'min_free_space = "0"\nmin_free_inodes = "0"\n'
 OTHER_USER = (65534, 65534)
 
@@ -63,6 +71,22 @@ class Destination(Case):
     def missing(target):
         return lambda: target.mkdir(parents=True)
 
+    @staticmethod
+    def closed(target):
+        target.mkdir(parents=True)
+        target.chmod(0o755)
+        return lambda: target.chmod(0o777)
+
+    @staticmethod
+    def taken(target):
+        target.parent.mkdir(parents=True)
+        target.write_bytes(b"")
+
+        def mend():
+            target.unlink()
+            target.mkdir()
+        return mend
+
     def test_missing_target_directory_of_move_keeps_its_files_waiting(self):
         self.deliver("move", self.missing, "No such file or directory")
 
@@ -71,22 +95,10 @@ class Destination(Case):
 
     @need_root
     def test_target_directory_that_may_not_be_written_to_keeps_its_files_waiting(self):
-        def closed(target):
-            target.mkdir(parents=True)
-            target.chmod(0o755)
-            return lambda: target.chmod(0o777)
-        self.deliver("move", closed, "Permission denied", user=OTHER_USER)
+        self.deliver("move", self.closed, "Permission denied", user=OTHER_USER)
 
     def test_file_in_the_place_of_the_target_directory_keeps_its_files_waiting(self):
-        def taken(target):
-            target.parent.mkdir(parents=True)
-            target.write_bytes(b"")
-
-            def mend():
-                target.unlink()
-                target.mkdir()
-            return mend
-        self.deliver("archive", taken, "Not a directory")
+        self.deliver("archive", self.taken, "Not a directory")
 
     def test_name_that_cannot_be_is_the_failure_of_its_file_alone(self):
         out = pathlib.Path(tempfile.mkdtemp(prefix="mfdata-out-"))
@@ -114,6 +126,98 @@ class Destination(Case):
             self.assertEqual(stat.S_IMODE(os.stat(out / "a/b/f").st_mode), 0o664)
             self.assertEqual(stat.S_IMODE(os.stat(out / "a/b/f.tags").st_mode), 0o664)
             home.stop()
+
+
+class FailedFiles(Case):
+    """What becomes of a failed file that `failure_policy_move_dest_dir` does not take."""
+
+    def place(self):
+        place = pathlib.Path(tempfile.mkdtemp(prefix="mfdata-failed-"))
+        self.addCleanup(subprocess.run, ["rm", "-rf", place], check=True)
+        place.chmod(0o755)
+        return place
+
+    def failing_home(self, failed, user=None):
+        """Its step fails each file with the word bad in it, and sends the others to the archive."""
+        return self.home("fork", "archive", settings='[data]\nentry_step = "fork/main"\n', user=user, overrides={"fork": FAILING % failed}).start()
+
+    def waits_then_moves(self, prepare, message, user=None):
+        failed = self.place() / "mount/failed"
+        mend = prepare(failed)
+        home = self.failing_home(failed, user)
+        home.drop("broken", b"bad")
+        [file] = wait_for(lambda: held_back(home, "fork/main")["files"], "status to show the failed file")
+        for words in ("failure_policy_move_dest_dir: ", str(failed), message):
+            self.assertIn(words, file["reason"])
+            wait_for(lambda: words in home.log(), "the log to say so")
+            self.assertIn(words, home.run(MFDATA, "status").stdout)
+        home.drop("sound", b"good")
+        wait_for(lambda: [content(path) for path in home.files()] == [b"good"], "another file to pass it")
+        self.assertEqual(home.trash("fork/main"), [])
+        mend()
+        wait_for((failed / "broken").exists, "the failed file where failed files go", 240)
+        home.wait_idle()
+        self.assertEqual(content(failed / "broken"), b"bad")
+        self.assertEqual(sorted(os.listdir(failed)), ["broken", "broken.tags"])
+        self.assertEqual((home.trash("fork/main"), home.left_over(), held_back(home, "fork/main")["count"]), ([], [], 0))
+
+    def test_failed_file_waits_while_the_directory_of_failed_files_is_missing(self):
+        self.waits_then_moves(Destination.missing, "No such file or directory")
+
+    def test_failed_file_waits_while_a_file_stands_in_the_place_of_the_directory_of_failed_files(self):
+        self.waits_then_moves(Destination.taken, "Not a directory")
+
+    @need_root
+    def test_failed_file_waits_while_the_directory_of_failed_files_may_not_be_written_to(self):
+        self.waits_then_moves(Destination.closed, "Permission denied", user=OTHER_USER)
+
+    @need_root
+    def test_failed_file_waits_while_the_filesystem_of_failed_files_is_full(self):
+        other = mount_tmpfs(self, "size=1m")
+        home = self.failing_home(other)
+        home.drop("large", b"bad" + os.urandom(2_000_000))
+        [file] = wait_for(lambda: held_back(home, "fork/main")["files"], "status to show the failed file")
+        for words in ("failure_policy_move_dest_dir: ", str(other), '"large" has 2000003 bytes'):
+            self.assertIn(words, file["reason"])
+        self.assertEqual(home.trash("fork/main"), [])
+        subprocess.run(["mount", "-o", "remount,size=8m", other], check=True)
+        wait_for((other / "large").exists, "the failed file once there is room", 240)
+        home.wait_idle()
+        self.assertEqual((home.trash("fork/main"), home.left_over()), ([], []))
+
+    def test_failed_file_whose_name_is_too_long_for_the_directory_of_failed_files_goes_to_trash(self):
+        home = self.home("fork", "archive", settings='[data]\nentry_step = "fork/main"\n')
+        failed = home.root / "failed"
+        while len(str(failed)) < 3900:  # with the name, more than the kernel takes of a path
+            failed /= "d" * min(200, 3999 - len(str(failed)))
+        failed.mkdir(parents=True)
+        home.override("fork", FAILING % failed)
+        home.start()
+        home.drop("y" * 200, b"bad 1")
+        home.drop("z", b"bad 2")
+        [note] = home.wait_trash("fork/main")
+        self.assertEqual((content(note["path"]), note["reason"]), (b"bad 1", "no target"))
+        self.assertIn("File name too long", note["error"])
+        home.wait_log("fork/main", "failure_policy_move_dest_dir: ")
+        wait_for((failed / "z").exists, "the other failed file where failed files go")
+
+    def test_failed_file_of_a_batch_waits_alone_while_the_directory_of_failed_files_is_missing(self):
+        failed = self.place() / "failed"
+        step = f'[step.main]\nmax_wait = 500\nfailure_policy = "move"\nfailure_policy_move_dest_dir = "{failed}"\n'
+        home = self.home(GATHER, "archive", settings='[data]\nentry_step = "gather/main"\n', overrides={"gather": f'{step}[custom]\neach = true\n'}).start()
+        for name in ("ok1", "fail", "ok2"):
+            home.drop(name, name.encode())
+        [file] = wait_for(lambda: held_back(home, "gather/main")["files"], "status to show the failed file")
+        for words in ("failure_policy_move_dest_dir: ", str(failed), "No such file or directory"):
+            self.assertIn(words, file["reason"])
+        wait_for(lambda: sorted(map(content, home.files())) == [b"ok1", b"ok2"], "the good files of the batch")
+        self.assertEqual(home.trash("gather/main"), [])
+        failed.mkdir()
+        for name in ("ok3", "ok4"):  # they fill its next batch
+            home.drop(name, name.encode())
+        wait_for((failed / "fail").exists, "the failed file where failed files go", 240)
+        home.wait_idle()
+        self.assertEqual((content(failed / "fail"), home.trash("gather/main"), home.left_over()), (b"fail", [], []))
 
 
 @need_root
@@ -224,6 +328,21 @@ class Copies(Case):
         data = os.urandom(20_000)
         home.drop("f", data)
         wait_for(lambda: [content(path) for path in home.files()] == [data, data], "both copies, whole")
+
+    def test_arrival_from_another_filesystem_is_whole_when_the_kernel_ends_copies_early(self):
+        home = self.home("archive", settings='[data]\nentry_step = "archive/main"\n')
+        if elsewhere() is None:
+            self.skipTest("there is no other filesystem")
+        other = tempfile.mkdtemp(prefix="mfdata-elsewhere-", dir=elsewhere())
+        self.addCleanup(subprocess.run, ["rm", "-rf", other], check=True)
+        home.override("archive", f'[step.main]\nwatched_directories = ["{other}"]\n')
+        home.environment["LD_PRELOAD"] = self.shim
+        home.start()
+        data = os.urandom(20_000)
+        home.drop("f", data, directory=other)
+        wait_for(lambda: [content(path) for path in home.files()] == [data], "the file, whole")
+        home.wait_idle()
+        self.assertEqual((os.listdir(other), home.trash("archive/main"), home.left_over()), ([], [], []))
 
     def test_injected_file_is_whole_when_the_kernel_ends_copies_early(self):
         home = self.home("archive", settings='[data]\nentry_step = "archive/main"\n')
