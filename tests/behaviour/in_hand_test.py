@@ -1,11 +1,12 @@
 """What is in hand, and what stands before it: shown with and without a loader, ended by an operator, named by what waits for it."""
 import json
 import os
+import shutil
 import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, Case, alive, main, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, alive, main, wait_for
 
 MISCHIEF = BUILD / "tests/plugins/mischief"
 ENTRY = '[data]\nentry_step = "mischief/main"\n'
@@ -175,6 +176,35 @@ class WaitedFor(InHand):
         self.assert_named(done.stderr)
         home.run(MFDATA, "kill", "mischief/main")
         wait_for(lambda: not any(one["stopping"] for one in self.treatments(home)), "the worker of before to be gone")
+
+
+class WaitedForByPlugins(WaitedFor):
+    def another_version(self, home, version):
+        folder = home.root / f"mischief-{version}"
+        shutil.copytree(MISCHIEF, folder, ignore=shutil.ignore_patterns("*.p"))
+        manifest = folder / "plugin.toml"
+        manifest.write_text(manifest.read_text().replace('"6.6.6"', f'"{version}"'))
+        return folder
+
+    def ends_after_kill(self, home):
+        home.run(MFDATA, "kill", "mischief/main")
+        wait_for(lambda: not any(one["stopping"] for one in self.treatments(home)), "the worker of before to be gone")
+
+    def test_upgrade_and_rollback_name_the_file_that_the_version_before_still_has_in_hand(self):
+        home = self.mischief()
+        self.hanging(home)
+        done = home.run(MFDATA_PLUGIN, "install", self.another_version(home, "6.6.7"))
+        self.assertIn("installed mischief 6.6.7; the loader takes it up", done.stdout)
+        self.assert_named(done.stderr)
+        home.run(MFDATA, "pause", "mischief/main")
+        self.ends_after_kill(home)
+
+    def test_stop_of_a_plugin_names_what_it_waits_for(self):
+        home = self.mischief()
+        self.hanging(home)
+        done = home.run(MFDATA_PLUGIN, "stop", "mischief")
+        self.assert_named(done.stderr)
+        self.ends_after_kill(home)
 
 
 if __name__ == "__main__":

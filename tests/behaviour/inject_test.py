@@ -3,6 +3,7 @@ import contextlib
 import gzip
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -24,8 +25,8 @@ class Inject(Case):
         return done.stderr if code else done.stdout
 
     @contextlib.contextmanager
-    def background(self, home, *arguments):
-        inject = subprocess.Popen([str(MFDATA), "inject", *map(str, arguments)], env=home.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    def background(self, home, *arguments, prefix=()):
+        inject = subprocess.Popen([*prefix, str(MFDATA), "inject", *map(str, arguments)], env=home.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             yield inject
         finally:
@@ -88,6 +89,26 @@ class Inject(Case):
             wait_for(lambda: home.status()["followed_files"] == 1, "the file to be followed")
             inject.send_signal(signal.SIGINT)
             self.assertEqual((inject.wait(60), "interrupted: 1 file is still under way" in inject.stderr.read()), (1, True))
+        self.assertEqual(home.status()["followed_files"], 0)
+
+    def test_inject_that_is_interrupted_says_which_files_are_not_injected(self):
+        if not shutil.which("strace"):
+            self.skipTest("strace is not installed")
+        home = self.home("archive").start()
+        home.run(MFDATA, "pause", "archive/main")
+        sources = [self.source(home, f"f{number:02}") for number in range(30)]
+        slowly = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=rename,renameat,renameat2:delay_enter=1000000"]
+        with self.background(home, *sources, "--wait", prefix=slowly) as inject:
+            wait_for(lambda: home.status()["followed_files"] > 1, "some files to be followed")
+            inject.send_signal(signal.SIGINT)
+            said, code = inject.communicate(timeout=60)[1], inject.returncode
+        [left, first] = re.search(r"(\d+) files are not injected, from .*/f(\d+) on", said).groups()
+        self.assertEqual((code, int(left)), (1, 30 - int(first)), said)
+        self.assertIn("are still under way", said)
+        home.run(MFDATA, "resume", "archive/main")
+        wait_for(lambda: len(home.files()) == int(first), "those that are injected")
+        home.wait_idle()
+        self.assertEqual(len(home.files()), int(first))
         self.assertEqual(home.status()["followed_files"], 0)
 
     def test_directory_that_nobody_takes_from_is_said_once_with_how_many_files_are_not_injected(self):
