@@ -79,19 +79,22 @@ std::string Loader::status(bool all_refused) const {
     json row;
     row["step"] = settings.slashed();
     row["version"] = steps_[step].plugin->version;
+    const std::string failure = pool_->last_failure(step);
+    const std::size_t workers = pool_->count(step, WorkerPool::State::kReady);
     row["state"] = steps_[step].retired                 ? "ending"
                    : settings.numprocesses == 0         ? "not started"
                    : stopped_.contains(settings.plugin) ? "stopped"
+                   : !failure.empty() && workers == 0   ? "does not start"
                    : schedule_->held(step)              ? "paused"
                                                         : word(schedule_->mood(step));
     row["queued"] = schedule_->queued(step);
     row["in_flight"] = schedule_->in_flight(step);
     row["skipped"] = steps_[step].skipped;
     row["unmatched_policy"] = settings.keep_unmatched ? "keep" : "delete";
-    row["workers"] = pool_->count(step, WorkerPool::State::kReady);
+    row["workers"] = workers;
     row["numprocesses"] = settings.numprocesses;
     row["pids"] = pool_->pids(step);
-    row["failure"] = pool_->last_failure(step);
+    row["failure"] = failure;
     row["draining"] = pool_->draining(step);
     row["in_hand"] = json::array();
     for (const WorkerPool::InHand& one : pool_->in_hand(step)) row["in_hand"].push_back(described(step, one));

@@ -88,9 +88,9 @@ json without_plugin(const Home& home, const GeneralSettings& general, const json
 }
 
 void print_steps(const json& steps) {
-  std::printf("%-32s %-10s %-12s %8s %10s %9s\n", "STEP", "VERSION", "STATE", "QUEUED", "IN FLIGHT", "WORKERS");
+  std::printf("%-32s %-10s %-14s %8s %10s %9s\n", "STEP", "VERSION", "STATE", "QUEUED", "IN FLIGHT", "WORKERS");
   for (const json& step : steps) {
-    std::printf("%-32s %-10s %-12s %8lld %10lld %5lld/%lld\n", step["step"].get<std::string>().c_str(), step["version"].get<std::string>().c_str(),
+    std::printf("%-32s %-10s %-14s %8lld %10lld %5lld/%lld\n", step["step"].get<std::string>().c_str(), step["version"].get<std::string>().c_str(),
                 step["state"].get<std::string>().c_str(), step["queued"].get<long long>(), step["in_flight"].get<long long>(),
                 step["workers"].get<long long>(), step["numprocesses"].get<long long>());
     if (const auto skipped = step.value("skipped", 0LL); skipped > 0) {
@@ -98,7 +98,9 @@ void print_steps(const json& steps) {
       std::printf("    skipped since the start: %lld, %s\n", skipped, kept ? "kept: mfdata trash list --reason unmatched" : "deleted (its unmatched_policy or no_match_policy)");
     }
     if (const std::string old = step.value("draining", ""); !old.empty()) std::printf("    a worker of version %s finishes its file\n", old.c_str());
-    if (!step["failure"].get<std::string>().empty()) std::printf("    does not start: %s\n", step["failure"].get<std::string>().c_str());
+    if (const std::string failure = step.value("failure", ""); !failure.empty()) {
+      std::printf("    %s: %s\n", step["workers"] == 0 ? "does not start" : "another worker does not start", failure.c_str());
+    }
   }
 }
 

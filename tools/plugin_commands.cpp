@@ -60,9 +60,8 @@ json states_of(const Home& home) {
 }
 
 std::string state_of_step(const json& step) {
-  if (!step.value("failure", "").empty()) return "does not start";
   const std::string old = step.value("draining", ""), word = step.value("state", "");
-  return old.empty() || word == "suspended" ? word : "draining " + old;
+  return old.empty() || word == "suspended" || word == "does not start" ? word : "draining " + old;
 }
 
 // That of its step which needs somebody most, with the step's name where others are better off.

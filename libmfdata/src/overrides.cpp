@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <cctype>
+#include <cstring>
 
 #include "libmfdata/config_rules.hpp"
 #include "libmfdata/home.hpp"
@@ -13,6 +14,7 @@ namespace mfdata {
 namespace {
 
 constexpr const char* kSuffix = ".toml";
+constexpr const char* kNotCalledSo = "this file is not read: an override is called PLUGIN.toml";
 
 std::string did_you_mean(const std::optional<std::string>& near) {
   return near ? "did you mean \"" + *near + "\"?" : "";
@@ -56,13 +58,22 @@ bool is_nothing(const std::string& name) {
       name.starts_with("README"))
     return true;
   if (name.find_first_not_of("0123456789") == std::string::npos) return true;
-  if (const std::size_t at = name.find(kSuffix); at != std::string::npos && at + 5 < name.size())
-    return true;
-  for (const char* end :
-       {".bak", ".old", ".orig", ".rej", ".save", ".swp", ".swo", ".tmp", ".disabled"}) {
+  for (const char* end : {".bak", ".old", ".orig", ".rej", ".save", ".swp", ".swo", ".tmp", ".new",
+                          ".off", ".disabled", "-old", "_old", "-dist", "-new", ".rpmnew",
+                          ".rpmsave", ".rpmorig"}) {
     if (name.ends_with(end)) return true;
   }
-  return false;
+  const std::size_t at = name.find(std::string(kSuffix) + '.');
+  if (at == std::string::npos) return false;
+  const std::string behind = name.substr(at + std::strlen(kSuffix) + 1);
+  return behind.starts_with("dpkg-") ||
+         (!behind.empty() && behind.find_first_not_of("0123456789-_T:") == std::string::npos);
+}
+
+// Of "NAME.toml.txt" it is NAME.
+std::optional<std::string> before_a_suffix_too_many(const std::string& name) {
+  const std::size_t at = name.find(std::string(kSuffix) + '.');
+  return at == std::string::npos ? std::nullopt : std::optional(name.substr(0, at));
 }
 
 std::string lower(std::string text) {
@@ -123,6 +134,14 @@ void check_override_files(const fs::path& folder, const std::vector<std::string>
     const std::string stem = name.substr(0, dot), suffix = name.substr(dot);
     if (suffix == kSuffix && is_installed(stem)) continue;
     const Location where{(folder / name).string(), 0, 0, ""};
+    if (const auto base = before_a_suffix_too_many(name)) {
+      const bool is_copy = std::find(names.begin(), names.end(), *base + kSuffix) != names.end();
+      if (is_copy) continue;
+      const auto plugin = is_installed(*base) ? base : meant(*base, installed);
+      warnings.push_back({where, kNotCalledSo,
+                          plugin ? did_you_mean(*plugin + kSuffix) : "", Severity::kWarning});
+      continue;
+    }
     const auto plugin = is_installed(stem) ? std::optional(stem) : meant(stem, installed);
     const bool nearly = suffix.empty() || suffix == kSuffix || near_miss(lower(suffix), {kSuffix});
     const bool has_its_own =
@@ -138,8 +157,7 @@ void check_override_files(const fs::path& folder, const std::vector<std::string>
                           "this file is not read: the plugin \"" + stem + "\" is not installed",
                           did_you_mean(plugin), Severity::kWarning});
     } else {
-      warnings.push_back({where, "this file is not read: an override is called PLUGIN.toml", "",
-                          Severity::kWarning});
+      warnings.push_back({where, kNotCalledSo, "", Severity::kWarning});
     }
   }
 }

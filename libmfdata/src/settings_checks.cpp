@@ -204,11 +204,17 @@ void check_custom(Settings& settings, const Home& home, KnownSteps& known, Probl
     find_misspelt(plugin, settings, home);
     // Secrets that are not there are found now, not when a worker starts.
     const std::string step_of_it = plugin.steps.empty() ? "" : plugin.steps.front().dotted();
+    const std::size_t before = problems.size();
     const ConfigValue custom = resolved_custom(plugin, settings, home, step_of_it, problems);
+    const auto is_told = [&](const ConfigValue& value) {  // a text with a word that nobody knows names no step either
+      return std::any_of(problems.begin() + static_cast<std::ptrdiff_t>(before), problems.end(),
+                         [&](const Problem& problem) { return problem.where.spell() == value.where().spell(); });
+    };
     for (const std::string& key : plugin.target_keys) {
       const std::string what = plugin.name + ": [custom] " + key + ": ";
       for (const auto& [step, value] : custom_targets(plugin, custom, key)) {
         const StepSettings* there = known.find(step);
+        if (is_told(*value)) continue;
         if (!there) add(settings.target_problems, value->where(), what + "there is no step \"" + step + '"', known.did_you_mean(step));
         if (there && there->numprocesses == 0) settings.warn(value->where(), what + comes_to_idle(step));
       }

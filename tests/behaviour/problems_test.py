@@ -126,9 +126,23 @@ class Overrides(Problems):
         (home.root / "etc/plugins.d/archiv.toml").write_text("")
         self.assertEqual(self.only(home, "warning")["hint"], 'did you mean "archive"?')
 
+    def test_override_with_a_suffix_too_many_is_warned_of_unless_it_is_a_copy_that_was_put_aside(self):
+        home = self.home("archive")
+        folder = home.root / "etc/plugins.d"
+        for name in ("archive.toml.txt", "archive.toml.TXT", "Archive.toml.txt", "archive.toml.", "archive.toml.toml"):
+            with self.subTest(name):
+                (folder / name).write_text("[custom]\nlifetime = -1\n")
+                warning = self.only(home, "warning")
+                self.assertEqual((warning["file"], warning["hint"]), (str(folder / name), 'did you mean "archive.toml"?'))
+                self.assertIn("this file is not read", warning["text"])
+                (folder / name).unlink()
+        (folder / "archive.toml.txt").write_text("not TOML [")
+        home.override("archive", "")
+        self.assertEqual(self.problems(home), (0, []))
+
     def test_what_editors_and_packages_leave_beside_an_override_is_nothing(self):
         home = self.home("archive")
-        for name in ("archive.toml~", ".archive.toml.swp", "#archive.toml#", "archive.toml.bak", "archive.toml.dpkg-old", "archive.toml.rpmsave", "archive.bak", "README", "4913"):
+        for name in ("archive.toml.2026-11-29", "archive.toml.1", "archive.toml.ucf-dist", "archive.toml.disabled", "archive.toml~", ".archive.toml.swp", "#archive.toml#", "archive.toml.bak", "archive.toml.dpkg-old", "archive.toml.rpmsave", "archive.bak", "README", "4913"):
             (home.root / "etc/plugins.d" / name).write_text("not TOML [")
         self.assertEqual(self.problems(home), (0, []))
 
@@ -256,6 +270,17 @@ class Places(Problems):
             problem = self.only(home)
             self.assertIn("there is no placeholder {hom}", problem["text"])
             self.assertEqual(os.path.basename(problem["file"]), "mfdata.toml")
+
+    def test_unknown_placeholder_in_the_name_of_a_step_is_reported_once(self):
+        home = self.home("copy", "archive", "fork", settings='[data]\nentry_step = "copy/main"\n')
+        home.override("fork", '[custom]\ncommand = ["true"]\ndest_dir = "archive/main"\n')
+        home.override("copy", '[custom]\ndest_dirs = ["archive/main", "{hom}/main"]\n')
+        problem = self.only(home)
+        self.assertIn("there is no placeholder {hom}", problem["text"])
+        self.assertEqual((os.path.basename(problem["file"]), problem["line"]), ("copy.toml", 2))
+        home.override("copy", '[custom]\ndest_dirs = ["archive/main"]\n')
+        home.override("fork", '[custom]\ncommand = ["true"]\ndest_dir = "{hom}/main"\n')
+        self.assertIn("there is no placeholder {hom}", self.only(home)["text"])
 
     def test_braces_of_a_path_itself_are_doubled(self):
         home = self.home("archive", overrides={"archive": '[custom]\ndest_dir = "{home}/{{x}}"\ndest_basename = "{ORIGINAL_BASENAME}"\n'})

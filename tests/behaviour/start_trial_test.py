@@ -56,6 +56,8 @@ class StartTrial(StartTrialCase):
                  ("guess_file_type", "ascii_header_max_length = -1", "ascii_header_max_length is 0 to 16384, not -1"),
                  ("switch", 'no_match_policy = "kep"', 'no_match_policy is one of keep|delete, not "kep" (did you mean "keep"?)'),
                  ("archive", 'dest_basename = "%Y/{ORIGINAL_NAME}"', "there is no placeholder {ORIGINAL_NAME}, did you mean {ORIGINAL_BASENAME}?"),
+                 ("archive", 'dest_basename = "../{ORIGINAL_BASENAME}"', 'a part of it is "..", and files only go below dest_dir'),
+                 ("archive", 'dest_basename = "%Y/"', "a part of it is empty"),
                  ("move", 'dest_basename = "%Q"\ndest_dir = "archive/main"', "dest_basename"),
                  ("fork", 'command = ["touch", "x_{PAHT}"]', "there is no placeholder {PAHT}, did you mean {PATH}?"),
                  ("fork", "command = []", "write either command"),
@@ -90,6 +92,8 @@ class StartTrial(StartTrialCase):
         home.override("archive", '[custom]\nlifetime = "five"\n')
         self.assertEqual(self.reload(home, "--no-trial"), (0, "reloaded\n"))
         wait_for(lambda: "lifetime" in home.step_status("archive/main")["failure"], "the step to say why it does not start")
+        wait_for(lambda: home.step_status("archive/main")["state"] == "does not start", "its state to be none of a step that runs", 60)
+        self.assertRegex(home.run(MFDATA, "status").stdout, r"(?m)^archive/main +1\.0\.0 +does not start +0 +0 +0/1$")
         self.assertEqual(self.checked(home, "--no-trial")[0], 0)
 
     def test_wrong_rule_is_left_out_at_a_start_named_by_check_and_makes_a_reload_refuse(self):

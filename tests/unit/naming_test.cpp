@@ -86,6 +86,19 @@ TEST_CASE("unknown_conversion_of_strftime_in_a_name_is_refused") {
   }
 }
 
+TEST_CASE("name_with_a_part_that_no_file_can_have_is_refused") {
+  for (const char* text : {"..", "../{ORIGINAL_UID}", "%Y/../{ORIGINAL_UID}", "{ORIGINAL_UID}/..", "./{ORIGINAL_UID}", "."}) {
+    CHECK_MESSAGE(refused_name(text).find("files only go below dest_dir") != std::string::npos, text);
+  }
+  for (const char* text : {"/%Y/{ORIGINAL_UID}", "%Y//{ORIGINAL_UID}", "%Y/", "/"}) {
+    CHECK_MESSAGE(refused_name(text).find("a part of it is empty") != std::string::npos, text);
+  }
+  CHECK(refused_name("../x").find("dest_basename: \"../x\" cannot be a name: a part of it is \"..\"") == 0);
+  for (const char* text : {"", "...", "..{ORIGINAL_UID}", ".{ORIGINAL_UID}", "{ORIGINAL_UID}..", "a..b/c", "%Y/.x", "{{}}"}) {
+    CHECK_MESSAGE(refused_name(text) == "not refused", text);
+  }
+}
+
 TEST_CASE("command_without_a_file_knows_no_placeholder") {
   CHECK(sdk::CommandTemplate("command", {"awk", "{{print}}"}, {}).plain() == std::vector<std::string>{"awk", "{print}"});
   try {

@@ -220,6 +220,7 @@ class NameTemplate {
     for (const Template::Piece& piece : name_.pieces()) {
       if (!piece.is_placeholder) check_dates(key, piece.text);
     }
+    check_parts(key, text);
   }
 
   std::string render(const File& file, std::time_t now = std::time(nullptr)) const {
@@ -241,6 +242,19 @@ class NameTemplate {
       if (at < text.size() && kConversions.find(text[at]) != std::string_view::npos) continue;
       const std::string conversion = text.substr(begin, at + 1 - begin);
       throw Error(MFDATA_E_ARG, key + ": strftime(3) does not know \"" + conversion + "\" (a percent sign itself is \"%%\")");
+    }
+  }
+  // Each part between slashes has to be a name, whatever the placeholders stand for.
+  void check_parts(const std::string& key, const std::string& text) const {
+    if (text.empty()) return;  // the file keeps its name
+    const std::string names = name_.filled([](const std::string& word) { return '{' + word + '}'; });
+    for (std::size_t at = 0; at <= names.size();) {
+      const std::size_t end = std::min(names.find('/', at), names.size());
+      const std::string part = names.substr(at, end - at);
+      const std::string trouble = key + ": \"" + text + "\" cannot be a name: a part of it is ";
+      if (part == "." || part == "..") throw Error(MFDATA_E_ARG, trouble + '"' + part + "\", and files only go below dest_dir");
+      if (part.empty()) throw Error(MFDATA_E_ARG, trouble + "empty (it begins or ends with \"/\", or has \"//\")");
+      at = end + 1;
     }
   }
   static std::string dated(const std::string& literal, std::time_t now) {
