@@ -90,6 +90,7 @@ WorkerPool::Owner Loader::pool_owner() {
   WorkerPool::Owner owner;
   owner.ready = [this](WorkerId worker, std::size_t step, std::size_t batch) {
     if (steps_[step].settings->kind == WorkerKind::kStep) schedule_->worker_ready(worker, step, batch);
+    enter_sources();
     log_.write(Level::kDebug, steps_[step].settings->slashed() + ": a worker is ready, version " + steps_[step].plugin->version);
   };
   owner.results = [this](WorkerId worker, std::size_t step, wire::Results results, const Targets& targets) {
@@ -99,7 +100,10 @@ WorkerPool::Owner Loader::pool_owner() {
   owner.traced = [this](std::size_t step, const wire::Trace& trace, const Targets& targets) {
     follow_.traced(steps_[step].settings->slashed(), trace, targets);
   };
-  owner.draining = [this](WorkerId worker) { schedule_->worker_draining(worker); };
+  owner.draining = [this](WorkerId worker) {
+    schedule_->worker_draining(worker);
+    enter_sources();
+  };
   owner.gone = [this](WorkerId worker, std::size_t step) {
     schedule_->worker_gone(worker, [&](const Schedule::Finished& name) { return stands_there(step, name); });
   };
@@ -155,7 +159,7 @@ Result<void> Loader::start(unsigned generation, const std::string& problem) {
   trial_timer_ = loop_.timer([this] { watch_trials(); });
   loop_.after_each([this] { dispatch(); });
   recall();
-  MFDATA_TRY(take_up(configuration_));
+  MFDATA_TRY(take_up(configuration_, false));
   running_ = true;
   next_rescan_ns_ = started_ns_ + static_cast<std::int64_t>(settings_->general.rescan_interval_s * 1e9);
   tick();
@@ -354,6 +358,7 @@ void Loader::dispatch() {
       schedule_->revoked(*hoarder, in_hand);
     }
   }
+  if (!asked_before_.empty()) answer_replaced();
   rearm(now);
 }
 
@@ -397,8 +402,9 @@ void Loader::tick() {
       metrics_.set_suspended(settings.plugin, settings.name, schedule_->mood(step) == Schedule::Mood::kSuspended);
       const auto oldest = SpoolName::parse(schedule_->oldest(step));
       metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(std::max<std::int64_t>(0, real_ms() - uid_time_ms(oldest->uid))) / 1000 : 0);
-      for (const auto& [state, name] : {std::pair(WorkerPool::State::kStarting, "starting"), std::pair(WorkerPool::State::kReady, "ready"),
-                                        std::pair(WorkerPool::State::kStopping, "stopping"), std::pair(WorkerPool::State::kReaping, "reaping")}) {
+      for (const auto& [state, name] : {std::pair(WorkerPool::State::kStarting, "starting"), std::pair(WorkerPool::State::kStandby, "standby"),
+                                        std::pair(WorkerPool::State::kReady, "ready"), std::pair(WorkerPool::State::kStopping, "stopping"),
+                                        std::pair(WorkerPool::State::kReaping, "reaping")}) {
         metrics_.set_workers(settings.plugin, settings.name, name, pool_->count(step, state));
       }
     }

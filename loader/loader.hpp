@@ -88,8 +88,8 @@ class Loader {
   };
 
   // The configuration as it is on disk now, read beside the loop; each component that it changes is started on trial (`tries`).
-  // With any problem the old one stays in force. Steps that it touches begin anew, each after the file in hand, the others do not
-  // notice. What concerns the loader itself ends the loop, for one that is made anew. Who asks while one is read is answered after
+  // With any problem the old one stays in force. Steps that it touches begin anew, the others do not notice; workers that were
+  // tried go on with their files until the next ones are ready, and who asks is answered then. What concerns the loader itself ends the loop, for one that is made anew. Who asks while one is read is answered after
   // the next one, which sees all that stood on disk when they asked.
   void reload(bool tries, ControlServer::Reply reply);
   void begin_reload();
@@ -97,11 +97,13 @@ class Loader {
     bool tries = true;
     ControlServer::Reply reply;  // may be empty
   };
+  bool asked_for_trial() const;
   static void answer_askers(std::vector<Asker>& askers, const std::string& answer);
   void take_configuration(std::shared_ptr<const Configuration> fresh);
   std::vector<StartTrials::Candidate> changed_components(const Configuration& fresh) const;
   void watch_trials();
   void finish_reload(const std::string& answer);
+  void answer_replaced();
   std::string refuse_configuration(const std::string& why, const Problems& problems);
   std::string apply(std::shared_ptr<const Configuration> fresh);
   bool reloads() const { return reader_.busy() || trials_; }
@@ -109,7 +111,7 @@ class Loader {
 
   Result<void> listen_to_commands();
   // At the start and at each reload; an error: nothing has changed.
-  Result<void> take_up(std::shared_ptr<const Configuration> configuration);
+  Result<void> take_up(std::shared_ptr<const Configuration> configuration, bool beside);
   void take_up_steps();
   void take_up_watches();
   void retire(std::size_t step);
@@ -237,6 +239,7 @@ class Loader {
   bool next_is_outdated_ = false;              // a reload was asked for meanwhile
   ConfigurationReader reader_;
   std::vector<Asker> asked_, asked_meanwhile_;    // for what is being read, and for what is read after that
+  std::vector<Asker> asked_before_;               // for what is taken up: workers still go on until others are ready
   std::shared_ptr<const Configuration> on_trial_;
   std::unique_ptr<StartTrials> trials_;           // of its components
   EventLoop::Handle trial_timer_;

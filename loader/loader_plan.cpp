@@ -53,7 +53,9 @@ bool Loader::changes_a_kind(const Settings& fresh) const {
   });
 }
 
-Result<void> Loader::take_up(std::shared_ptr<const Configuration> configuration) {
+// `beside`: a worker goes on until the one that takes its place is ready, but not one that crashes, or waits for what only a new
+// one may be able to do, nor a listener: two of them may want one port.
+Result<void> Loader::take_up(std::shared_ptr<const Configuration> configuration, bool beside) {
   MFDATA_TRY(prepare_directories(spool_, configuration->settings));
   if (configuration->settings.general.max_file_size != settings_->general.max_file_size) refusals_.clear();
   configuration_ = std::move(configuration);
@@ -70,12 +72,14 @@ Result<void> Loader::take_up(std::shared_ptr<const Configuration> configuration)
     } else if (!wire::same(now, pool_->settings(step))) {
       log_.write(Level::kInfo,
                  steps_[step].settings->slashed() + ": its workers are replaced, version " + steps_[step].plugin->version + " runs next");
+      const bool flows = schedule_->mood(step) == Schedule::Mood::kRunning && steps_[step].settings->kind == WorkerKind::kStep;
       if (differs_itself(now, pool_->settings(step))) schedule_->renew(step);
-      pool_->replace(step, std::move(now));
+      pool_->replace(step, std::move(now), beside && flows);
     }
     hold_as_before(step);
     pool_->resize(step, steps_[step].settings->numprocesses, recover_first_ || running_);
   }
+  enter_sources();
   watch_developed();
   if (running_) pool_->tick(EventLoop::now_ns());
   return {};
@@ -201,13 +205,15 @@ void Loader::leave_source(std::size_t index) {
   source.next.reset();
 }
 
-// Two steps never accept one file at the same time: others take a directory once what the earlier ones have of it has ended.
+// Two steps never accept one file at the same time: others take a directory once what the earlier ones have of it has ended, and
+// once no worker that was not told of it gets names.
 void Loader::enter_sources() {
   for (std::size_t index = 0; index < sources_.size(); ++index) {
     Source& source = sources_[index];
     if (!source.next) continue;
     std::erase_if(source.left, [&](const Taker& taker) { return !schedule_->any_in_flight(taker.first, taker.second); });
-    const bool waits = source.kind == SourceKind::kWatched && !source.left.empty();
+    const bool known = std::all_of(source.next->begin(), source.next->end(), [&](const Taker& taker) { return pool_->know_source(taker.first, taker.second); });
+    const bool waits = source.kind == SourceKind::kWatched && (!source.left.empty() || !known);
     if (waits) continue;
     source.takers = *std::exchange(source.next, std::nullopt);
     for (const auto& [step, number] : source.takers) schedule_->take_again(step, number);

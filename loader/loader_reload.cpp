@@ -15,6 +15,7 @@ using nlohmann::json;
 
 constexpr const char* kStopping = R"({"error":"the loader is stopping"})";
 constexpr const char* kEverything = R"({"reloaded":"everything"})";
+constexpr const char* kWorkers = R"({"reloaded":"workers"})";
 constexpr std::size_t kMaxAskers = 16;
 constexpr std::int64_t kTrialTickNs = 20'000'000;
 
@@ -55,6 +56,11 @@ void Loader::begin_reload() {
   reader_.start();
 }
 
+// Else something cannot run twice at a time.
+bool Loader::asked_for_trial() const {
+  return std::any_of(asked_.begin(), asked_.end(), [](const Asker& asker) { return asker.tries; });
+}
+
 void Loader::answer_askers(std::vector<Asker>& askers, const std::string& answer) {
   for (Asker& asker : std::exchange(askers, {})) {
     if (asker.reply) asker.reply(answer);
@@ -72,8 +78,7 @@ void Loader::take_configuration(std::shared_ptr<const Configuration> fresh) {
       return finish_reload(refuse_configuration("the configuration cannot be used", {{place_of_metrics(home_), free.error().text, "", Severity::kError}}));
   }
   on_trial_ = std::move(fresh);
-  const bool tries = std::any_of(asked_.begin(), asked_.end(), [](const Asker& asker) { return asker.tries; });
-  trials_ = std::make_unique<StartTrials>(worker_program_, tries ? changed_components(*on_trial_) : std::vector<StartTrials::Candidate>(), EventLoop::now_ns());
+  trials_ = std::make_unique<StartTrials>(worker_program_, asked_for_trial() ? changed_components(*on_trial_) : std::vector<StartTrials::Candidate>(), EventLoop::now_ns());
   watch_trials();
 }
 
@@ -112,10 +117,20 @@ void Loader::watch_trials() {
 void Loader::finish_reload(const std::string& answer) {
   trials_.reset();
   on_trial_.reset();
+  if (answer == kWorkers) {
+    std::move(asked_.begin(), asked_.end(), std::back_inserter(asked_before_));
+    asked_.clear();
+    answer_replaced();
+  }
   answer_askers(asked_, answer);
   if (stopping_ && !next_) answer_askers(asked_meanwhile_, kStopping);
   begin_reload();
   if (stopping_) rearm(EventLoop::now_ns());
+}
+
+// Whoever is told that it is taken up finds that files are treated as it says.
+void Loader::answer_replaced() {
+  if (!pool_->replacing()) answer_askers(asked_before_, kWorkers);
 }
 
 std::string Loader::refuse_configuration(const std::string& why, const Problems& problems) {
@@ -138,7 +153,7 @@ std::string Loader::apply(std::shared_ptr<const Configuration> fresh) {
     next_ = std::move(fresh);
     return kEverything;
   }
-  if (auto taken = take_up(std::move(fresh)); !taken) {
+  if (auto taken = take_up(std::move(fresh), asked_for_trial()); !taken) {
     configuration_problem_ = taken.error().text;
     log_.write(Level::kError, "the new configuration cannot be used, the one before stays in force: " + taken.error().text);
     metrics_.config_error();
@@ -146,7 +161,7 @@ std::string Loader::apply(std::shared_ptr<const Configuration> fresh) {
   }
   metrics_.set_config_generation(++generation_);
   log_.write(Level::kInfo, "the configuration is taken up, generation " + std::to_string(generation_));
-  return R"({"reloaded":"workers"})";
+  return kWorkers;
 }
 
 // A library that was rebuilt runs once it has not changed for a second; its predicates too.
@@ -175,7 +190,7 @@ void Loader::watch_developed() {
       if (steps_[step].plugin->library != built.path && !asks_it) continue;
       log_.write(Level::kInfo, steps_[step].settings->slashed() + ": its library was rebuilt, its workers are replaced");
       schedule_->renew(step);
-      pool_->replace(step, std::move(workers));
+      pool_->replace(step, std::move(workers), false);
     }
   }
 }

@@ -13,6 +13,7 @@ namespace {
 constexpr Nanoseconds kStartLimit = 60 * kSecond;  // for a worker to become ready
 constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
 constexpr Nanoseconds kLongStop = 5 * kSecond;
+constexpr std::ptrdiff_t kBesideAtOnce = 4;        // so that files go on flowing, and memory is not doubled
 constexpr int kRefusedExit = 3;  // of mfdata-worker: the plugin does not load or start
 
 std::string describe_status(int status) {
@@ -53,9 +54,9 @@ void WorkerPool::resize(std::size_t step, unsigned numprocesses, bool recover_fi
   unsigned there = 0;
   for (auto& seat : seats_) {
     if (seat->step != step) continue;
-    ++there;
+    if (!seat->beside) ++there;
     seat->given_up = seat->slot >= numprocesses;
-    if (seat->given_up && (seat->state == State::kStarting || seat->state == State::kReady)) stop(*seat, now);
+    if (seat->given_up && runs(*seat)) stop(*seat, now);
   }
   for (unsigned slot = there; slot < numprocesses; ++slot) {
     auto& seat = seats_.emplace_back(std::make_unique<Seat>());
@@ -66,7 +67,8 @@ void WorkerPool::resize(std::size_t step, unsigned numprocesses, bool recover_fi
 }
 
 std::size_t WorkerPool::seats(std::size_t step) const {
-  return static_cast<std::size_t>(std::count_if(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->step == step; }));
+  return static_cast<std::size_t>(
+      std::count_if(seats_.begin(), seats_.end(), [&](const auto& seat) { return seat->step == step && !seat->beside; }));
 }
 
 bool WorkerPool::owns(std::size_t step, unsigned long slot) const {
@@ -113,6 +115,8 @@ void WorkerPool::start(Seat& seat, Nanoseconds now) {
   seat.stands_on = {settings.step.plugin};
   for (const wire::PredicateLibrary& predicate : settings.predicates) seat.stands_on.push_back(predicate.plugin);
   seat.timeout_s = settings.step.timeout_s;
+  seat.sources = settings.sources.size();
+  seat.outdated = false;
   seat.state = State::kStarting;
   seat.started = now;
   seat.was_useful = seat.crashed = seat.spared = seat.group_dead = false;
@@ -160,13 +164,24 @@ void WorkerPool::read_channel(Seat& seat) {
     }
     wire::Message& message = **received;
     if (const auto* ready = std::get_if<wire::Ready>(&message); ready && seat.state == State::kStarting) {
-      seat.state = State::kReady;
-      failures_[seat.step].clear();
-      owner_.ready(seat.id, seat.step, ready->batch);
+      become_ready(seat, ready->batch);
     } else {
       take(seat, message);
     }
   }
+}
+
+void WorkerPool::become_ready(Seat& seat, std::size_t batch) {
+  seat.batch = batch;
+  if (!seat.beside) return enter(seat);
+  seat.state = State::kStandby;
+  if (seat.before->state == State::kReady) stop(*seat.before, EventLoop::now_ns());
+}
+
+void WorkerPool::enter(Seat& seat) {
+  seat.state = State::kReady;
+  failures_[seat.step].clear();
+  owner_.ready(seat.id, seat.step, seat.batch);
 }
 
 void WorkerPool::take(Seat& seat, wire::Message& message) {
@@ -195,9 +210,62 @@ void WorkerPool::take_trace(Seat& seat, const wire::Trace& trace) {
   owner_.traced(seat.step, trace, *seat.targets);
 }
 
+void WorkerPool::start_beside(Seat& seat, Nanoseconds now) {
+  const auto starting = std::count_if(seats_.begin(), seats_.end(), [](const auto& other) { return other->beside && other->state == State::kStarting; });
+  if (starting >= kBesideAtOnce) return;
+  Seat& next = *seats_.emplace_back(std::make_unique<Seat>());
+  next.step = seat.step;
+  next.slot = seat.slot;
+  next.beside = true;
+  next.before = &seat;
+  seat.next = &next;
+  start(next, now);
+  if (!next.process) give_up_beside(next, failures_[seat.step], now);
+}
+
+// It has never owned anything of the spool: nothing is recovered.
+void WorkerPool::bury_beside(Seat& seat, int status, Nanoseconds now) {
+  seat.process->kill();
+  read_output(seat);
+  const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
+  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == kRefusedExit;
+  seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
+  owner_.exited(seat.step, seat.version, refused ? "refused" : clean ? "stopped" : seat.death, !asked && !clean && !refused);
+  if (!seat.before) return remove(seat);
+  give_up_beside(seat, !seat.first_error.empty() ? seat.first_error : "it ended with " + seat.death, now);
+}
+
+// As it may be for want of what the one before has, that one ends first.
+void WorkerPool::give_up_beside(Seat& seat, const std::string& why, Nanoseconds now) {
+  Seat& before = *seat.before;
+  failures_[seat.step].clear();
+  owner_.warn(steps_[seat.step].step.slashed() + ": its next worker cannot be started beside the one that it replaces (" + why +
+              "): that one ends first");
+  remove(seat);
+  if (before.state == State::kReady) stop(before, now);
+}
+
+// The slot is recovered: it is the other one's now.
+void WorkerPool::hand_over(Seat& seat) {
+  Seat& next = *seat.next;
+  next.beside = false;
+  next.before = nullptr;
+  remove(seat);
+  if (next.state == State::kStandby) enter(next);
+}
+
+void WorkerPool::remove(const Seat& seat) {
+  if (seat.before) seat.before->next = nullptr;
+  std::erase_if(seats_, [&](const auto& one) { return one.get() == &seat; });
+}
+
 void WorkerPool::stop(Seat& seat, Nanoseconds now) {
   seat.state = State::kStopping;
-  seat.kill_at = now + static_cast<Nanoseconds>((seat.timeout_s + 5) * 1e9);
+  seat.outdated = false;
+  seat.kill_at = now + static_cast<Nanoseconds>(((seat.beside ? 0 : seat.timeout_s) + 5) * 1e9);  // without a file in hand
+  if (seat.before) seat.before->next = nullptr;
+  seat.before = nullptr;
   seat.notice_after = kLongStop;
   seat.next_notice = now + seat.notice_after;
   owner_.draining(seat.id);
@@ -227,13 +295,18 @@ void WorkerPool::check_times(Seat& seat, Nanoseconds now) {
 }
 
 void WorkerPool::tick(Nanoseconds now) {
-  for (auto& seat : seats_) {
+  for (std::size_t i = 0; i < seats_.size(); ++i) {  // others are added meanwhile, and removed
+    Seat* const seat = seats_[i].get();
     switch (seat->state) {
       case State::kEmpty:
         if (!stopping_ && !held_[seat->step] && !seat->given_up && now >= seat->next_start) start(*seat, now);
         break;
-      case State::kStarting:
       case State::kReady:
+        check_times(*seat, now);
+        if (seat->state == State::kReady && seat->outdated && !seat->next) start_beside(*seat, now);
+        break;
+      case State::kStarting:
+      case State::kStandby:
       case State::kStopping: check_times(*seat, now); break;
       case State::kReaping:
         if (!seat->reaper && now >= seat->next_start) start_reaper(*seat, now);
@@ -245,6 +318,7 @@ void WorkerPool::tick(Nanoseconds now) {
 // The worker itself is dead; what it started is killed, and its slot recovered once they are gone.
 void WorkerPool::bury(Seat& seat, int status) {
   const Nanoseconds now = EventLoop::now_ns();
+  if (seat.beside) return bury_beside(seat, status, now);
   seat.process->kill();
   while (true) {
     auto last = seat.process->receive();  // what it sent before it died
@@ -354,6 +428,7 @@ void WorkerPool::finish_reaping(Seat& seat, int status, Nanoseconds now) {
   }
   seat.process.reset();
   seat.state = State::kEmpty;
+  if (seat.next) hand_over(seat);
 }
 
 bool WorkerPool::knows(pid_t pid) const {
@@ -398,17 +473,30 @@ void WorkerPool::set_pressure(std::uint32_t pressure, std::uint32_t retry_after_
   }
 }
 
-void WorkerPool::replace(std::size_t step, wire::WorkerSettings settings) {
+void WorkerPool::replace(std::size_t step, wire::WorkerSettings settings, bool beside) {
   const Nanoseconds now = EventLoop::now_ns();
   steps_[step] = std::move(settings);
   set_tick_interval();
   failures_[step].clear();
   for (auto& seat : seats_) {
     if (seat->step != step) continue;
-    if (seat->state == State::kStarting || seat->state == State::kReady) stop(*seat, now);
+    if (beside && seat->state == State::kReady) {
+      seat->outdated = true;
+    } else if (runs(*seat)) {
+      stop(*seat, now);
+    }
     if (seat->state == State::kEmpty) seat->next_start = now;  // what it waited for is gone
     seat->backoff = 0;
   }
+}
+
+bool WorkerPool::replacing() const {
+  return std::any_of(seats_.begin(), seats_.end(), [](const auto& seat) { return seat->state == State::kReady && seat->outdated; });
+}
+
+bool WorkerPool::know_source(std::size_t step, std::uint16_t source) const {
+  return std::none_of(seats_.begin(), seats_.end(),
+                      [&](const auto& seat) { return seat->step == step && seat->state == State::kReady && source >= seat->sources; });
 }
 
 void WorkerPool::hold(std::size_t step, bool held) {
@@ -416,14 +504,15 @@ void WorkerPool::hold(std::size_t step, bool held) {
   held_[step] = held;
   for (auto& seat : seats_) {
     if (seat->step != step) continue;
-    if (held && (seat->state == State::kStarting || seat->state == State::kReady)) stop(*seat, now);
+    if (held && runs(*seat)) stop(*seat, now);
     if (!held && seat->state == State::kEmpty) seat->next_start = now;
   }
 }
 
 std::string WorkerPool::draining(std::size_t step) const {
   const auto old = std::find_if(seats_.begin(), seats_.end(), [&](const auto& seat) {
-    return seat->step == step && seat->state == State::kStopping && seat->version != steps_[step].plugin_version;
+    const bool ends = seat->state == State::kStopping || (seat->state == State::kReady && seat->outdated);
+    return seat->step == step && ends && seat->version != steps_[step].plugin_version;
   });
   return old == seats_.end() ? "" : (*old)->version;
 }
@@ -431,7 +520,7 @@ std::string WorkerPool::draining(std::size_t step) const {
 void WorkerPool::stop_all() {
   stopping_ = true;
   for (auto& seat : seats_) {
-    if (seat->state == State::kStarting || seat->state == State::kReady) stop(*seat, EventLoop::now_ns());
+    if (runs(*seat)) stop(*seat, EventLoop::now_ns());
   }
 }
 

@@ -4,6 +4,12 @@
 // A seat is one place for a worker (its slot number is its index in the step). Its states:
 //   kEmpty -> kStarting -> kReady -> kStopping -> kReaping -> kEmpty     (any of them -> kReaping on death)
 // kReaping: first everything of the worker's session has to be dead, then a reaper process recovers the slot.
+//
+// Where workers are replaced side by side, another one is started for the same slot while the one before goes on treating
+// files:
+//   kStarting -> kStandby -> kReady                      (its death: the one before is stopped, and the seat begins anew)
+// kStandby: it is ready, the one before was asked to stop, and the slot is not recovered yet. So no more workers than
+// `numprocesses` ever treat files, and a slot has one owner; at most kBesideAtOnce of all steps are starting at a time.
 #pragma once
 
 #include <functional>
@@ -51,7 +57,7 @@ class WorkerPool {
     std::function<void(const std::string&)> warn;
     std::function<void(std::size_t step, const InHand&)> waits_for;  // a worker that was asked to stop takes long
   };
-  enum class State { kEmpty, kStarting, kReady, kStopping, kReaping };
+  enum class State { kEmpty, kStarting, kStandby, kReady, kStopping, kReaping };
 
   WorkerPool(EventLoop& loop, std::string program, Owner owner);
   ~WorkerPool();
@@ -71,8 +77,12 @@ class WorkerPool {
   // So many seats; what sits in those beyond finishes its file. `recover_first`: the slots of new ones may hold what
   // a worker left.
   void resize(std::size_t step, unsigned numprocesses, bool recover_first);
-  // From now on workers of the step are started with these settings; those that run finish their file first.
-  void replace(std::size_t step, wire::WorkerSettings settings);
+  // From now on workers of the step are started with these settings; those that run finish their file first. `beside`: and
+  // go on until the one that takes the place of each is ready, or does not start beside it.
+  void replace(std::size_t step, wire::WorkerSettings settings, bool beside);
+  bool replacing() const;  // some worker goes on until another one is ready
+  // No worker that still gets names lacks the number of this source.
+  bool know_source(std::size_t step, std::uint16_t source) const;
   const wire::WorkerSettings& settings(std::size_t step) const { return steps_[step]; }
   std::size_t steps() const { return steps_.size(); }
   std::size_t seats(std::size_t step) const;              // also those that are given up
@@ -83,7 +93,7 @@ class WorkerPool {
   // A step that is held has no workers: those that run finish their file, and none is started until it is released.
   void hold(std::size_t step, bool held);
   bool held(std::size_t step) const { return held_[step]; }
-  // The version of a worker that still finishes its file, when it is not the step's any more; empty: none.
+  // The version of a worker that is about to end, when it is not the step's any more; empty: none.
   std::string draining(std::size_t step) const;
 
   void stop_all();
@@ -104,10 +114,16 @@ class WorkerPool {
     State state = State::kEmpty;
     WorkerId id = 0;
     bool given_up = false;  // beyond the number of the step: no other worker is started
+    bool outdated = false;  // its worker goes on until another one is ready
+    Seat* next = nullptr;    // which is started beside it
+    bool beside = false;     // it is such a one: the slot is not its own
+    Seat* before = nullptr;  // which it is to replace; null when it is wanted no more
     std::string version;    // of its plugin
     std::shared_ptr<const std::vector<std::string>> targets;
     std::vector<std::string> stands_on;  // plugins, its own first
     double timeout_s = 0;                // that it was started with
+    std::size_t sources = 0;             // the same
+    std::size_t batch = 0;               // as it says when it is ready
     std::unique_ptr<WorkerProcess> process;
     EventLoop::Handle on_channel, on_output;
     Nanoseconds started = 0;
@@ -130,8 +146,16 @@ class WorkerPool {
     EventLoop::Handle on_reaper, on_reaper_output;
   };
 
+  static bool runs(const Seat& seat) { return seat.state == State::kStarting || seat.state == State::kStandby || seat.state == State::kReady; }
   void start(Seat& seat, Nanoseconds now);
   void stop(Seat& seat, Nanoseconds now);
+  void start_beside(Seat& seat, Nanoseconds now);
+  void become_ready(Seat& seat, std::size_t batch);
+  void enter(Seat& seat);
+  void hand_over(Seat& seat);
+  void bury_beside(Seat& seat, int status, Nanoseconds now);
+  void give_up_beside(Seat& seat, const std::string& why, Nanoseconds now);
+  void remove(const Seat& seat);
   void read_channel(Seat& seat);
   void read_output(Seat& seat);
   void take(Seat& seat, wire::Message& message);

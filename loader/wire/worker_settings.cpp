@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libmfdata/printable.hpp"
+#include "wire/rule_codec.hpp"
 
 namespace mfdata::wire {
 namespace {
@@ -71,33 +72,6 @@ ConfigValue tree_of(const json& value) {
   if (kind == "i") return ConfigValue(data.get<std::int64_t>());
   if (kind == "r") return ConfigValue(data.get<double>());
   return ConfigValue(data.get<bool>());
-}
-
-json rules(const std::vector<SwitchRule>& all) {
-  json out = json::array();
-  for (const SwitchRule& rule : all) {
-    json targets = json::array();
-    for (const std::string& target : rule.targets) targets.push_back(bytes(target));
-    out.push_back({bytes(rule.plugin), rule.type, rule.tag, bytes(rule.pattern), bytes(rule.where.file), rule.where.line, targets});
-  }
-  return out;
-}
-
-std::vector<SwitchRule> rules_of(const json& in, const std::string& switch_plugin) {
-  std::vector<SwitchRule> all;
-  for (const json& one : in) {
-    SwitchRule rule;
-    rule.switch_plugin = switch_plugin;
-    rule.plugin = text_of(one.at(0));
-    rule.type = one.at(1).get<std::string>();
-    rule.tag = one.at(2).get<std::string>();
-    rule.pattern = text_of(one.at(3));
-    rule.where.file = text_of(one.at(4));
-    rule.where.line = one.at(5).get<int>();
-    for (const json& target : one.at(6)) rule.targets.push_back(text_of(target));
-    all.push_back(std::move(rule));
-  }
-  return all;
 }
 
 // One list of members serves both directions: `Visit` is called with a name and a reference to each.
@@ -223,17 +197,18 @@ WorkerSettings settings_for(const Settings& settings, const Home& home, const Pl
   worker.step_limit = settings.general.step_limit;
   worker.max_crashes = settings.general.max_crashes;
   worker.log_level = step.log_level.empty() ? settings.general.log_level : step.log_level;
-  for (const PluginSettings& other : settings.plugins) {
-    std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules),
-                 [&](const SwitchRule& rule) { return rule.switch_plugin == plugin.name; });
-  }
+  const auto is_told = [&](const SwitchRule& rule) { return rule.switch_plugin == plugin.name; };
+  std::ptrdiff_t told = 0;
+  for (const PluginSettings& other : settings.plugins) told += std::count_if(other.rules.begin(), other.rules.end(), is_told);
+  worker.rules.reserve(static_cast<std::size_t>(told));
+  for (const PluginSettings& other : settings.plugins) std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules), is_told);
   worker.predicate_timeout_s = settings.general.predicate_timeout_s;
   worker.predicates = predicates_of(worker.rules, settings, home, problems);
   worker.custom = resolved_custom(plugin, settings, home, step.dotted(), problems);
   return worker;
 }
 
-// Two lines: what is small and differs from worker to worker, then what is large and is spelled once.
+// Two lines and the rules: what is small and differs from worker to worker, then what is large and is spelled once.
 static std::string small_part(const WorkerSettings& settings) {
   json out;
   each_member(settings, Write{out});
@@ -245,7 +220,7 @@ static std::string small_part(const WorkerSettings& settings) {
 }
 
 static std::string large_part(const WorkerSettings& settings) {
-  return json{{"custom", tree(settings.custom)}, {"rules", rules(settings.rules)}}.dump();
+  return tree(settings.custom).dump() + '\n' + encode_rules(settings.rules);
 }
 
 // The other tasks run no plugin.
@@ -280,9 +255,12 @@ Result<WorkerSettings> decode_settings(const std::string& text) {
       settings.predicates.push_back({text_of(one.at(0)), text_of(one.at(1)), text_of(one.at(2)), tree_of(one.at(3))});
     }
     if (!needs_large_part(settings.task)) return settings;
-    const json large = json::parse(text.begin() + static_cast<std::ptrdiff_t>(std::min(end + 1, text.size())), text.end());
-    settings.custom = tree_of(large.at("custom"));
-    settings.rules = rules_of(large.at("rules"), settings.step.plugin);
+    const std::string_view large = std::string_view(text).substr(std::min(end + 1, text.size()));
+    const std::size_t rules = std::min(large.find('\n'), large.size());
+    settings.custom = tree_of(json::parse(large.begin(), large.begin() + rules));
+    auto told = decode_rules(large.substr(std::min(rules + 1, large.size())), settings.step.plugin);
+    if (!told) return Error{Code::kBadData, 0, "bad settings of a worker: the rules are cut off"};
+    settings.rules = std::move(*told);
     return settings;
   } catch (const json::exception& error) {
     return Error{Code::kBadData, 0, std::string("bad settings of a worker: ") + error.what()};

@@ -1,5 +1,5 @@
 // Everything that one worker process is told when it starts: resolved by the loader, so that a worker reads no
-// configuration of its own. Travels as JSON in a memory file (descriptor kSettings).
+// configuration of its own. Travels as JSON, with the rules as bytes behind it, in a memory file (descriptor kSettings).
 #pragma once
 
 #include <memory>

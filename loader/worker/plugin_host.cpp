@@ -37,6 +37,7 @@ PluginHost::PluginHost(const Spool& spool, const wire::WorkerSettings& settings,
       surroundings_(std::move(surroundings)),
       older_(settings.trial.sizes.host > 0 ? std::make_unique<OlderHost>(settings.trial.sizes, *table_of(surroundings_), *rules_table()) : nullptr),
       log_level_(level_of(settings.log_level)) {
+  rules_.reserve(settings.rules.size());
   for (const SwitchRule& rule : settings.rules) {
     Rule& shown = rules_.emplace_back(Rule{&rule, rule.where.file + ':' + std::to_string(rule.where.line), {}});
     for (const std::string& target : rule.targets) shown.targets.push_back(str(target));

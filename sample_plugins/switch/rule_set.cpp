@@ -56,7 +56,7 @@ std::string RuleSet::add(const sdk::Rule& rule) {
 }
 
 std::string RuleSet::add_content_rule(Rule& rule, std::size_t number) {
-  rule.bytes.emplace(rule.text);
+  rule.bytes = std::make_unique<sdk::BytesPattern>(rule.text);
   if (!rule.bytes->error().empty()) return rule.bytes->error();
   content_size_ = std::max(content_size_, rule.bytes->end());
   const std::string_view literal = rule.bytes->literal();
@@ -68,7 +68,7 @@ void RuleSet::match_content(const Facts& facts, Numbers& matching) const {
   if (content_size_ == 0) return;
   const std::optional<std::string_view> content = facts.content(content_size_);
   if (!content) {
-    const auto first = std::find_if(rules_.begin(), rules_.end(), [](const Rule& rule) { return rule.bytes.has_value(); });
+    const auto first = std::find_if(rules_.begin(), rules_.end(), [](const Rule& rule) { return rule.bytes != nullptr; });
     return facts.problem(first->where, "the content of the file cannot be read");
   }
   const auto try_all = [&](const Numbers& numbers) {

@@ -5,8 +5,10 @@
 // all there are. Its content is asked for only when a rule looks at it.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mfdata/bytes_pattern.hpp>
 #include <mfdata/routing.hpp>
 #include <optional>
@@ -40,7 +42,7 @@ class RuleSet {
     bool is_code = false;
     std::uint64_t index = 0;         // the host's
     std::optional<Pattern> pattern;  // fnmatch and regex
-    std::optional<mfdata::sdk::BytesPattern> bytes;
+    std::unique_ptr<mfdata::sdk::BytesPattern> bytes;
     std::vector<std::pair<std::size_t, bool>> targets;  // number, and whether a hard link is allowed
   };
   using ByAffix = std::map<std::size_t, std::unordered_map<std::string, Numbers>>;  // by its length, and by itself
@@ -56,7 +58,7 @@ class RuleSet {
   std::string add_content_rule(Rule& rule, std::size_t number);
   void match_content(const Facts& facts, Numbers& matching) const;
 
-  std::vector<Rule> rules_;
+  std::deque<Rule> rules_;  // which are large, and stay where they are when there are more
   std::unordered_map<std::string, OfTag> tags_;
   Numbers unconditional_;  // alwaystrue, and code rules
   std::map<std::size_t, ByAffix> contents_;  // of rules of bytes: by their offset, and the bytes there

@@ -164,7 +164,7 @@ class Reload(Case):
         wait_for(lambda: home.step_status("judge/main") == {}, "its own worker to end")
         self.assertIn("judge", home.status()["plugins_in_use"])
         self.assertTrue(any((home.root / "plugins/judge").rglob("judge.so")))
-        [worker] = home.worker_pids("switch/main")
+        [worker] = [one["pid"] for one in home.step_status("switch/main")["in_hand"]]  # beside it the next one stands by
         os.kill(int(subprocess.run(["pgrep", "-P", str(worker)], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]), signal.SIGKILL)
         self.assertEqual((removal.wait(60), (home.root / "plugins/judge").exists()), (0, False))
         removal.stdout.close()

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <tuple>
+
+#include "wire/rule_codec.hpp"
 #include "wire/worker_protocol.hpp"
 #include "wire/worker_settings.hpp"
 
@@ -121,8 +124,39 @@ TEST_CASE("sealed_settings_of_a_worker_say_the_same_as_open_ones") {
   CHECK(back->custom.find("key")->string() == "value");
   open.rules[0].targets = {"p/main"};
   CHECK_FALSE(wire::same(sealed, open));
+  const std::string whole = wire::encode(sealed);
+  for (std::size_t size = 0; size < whole.size(); ++size) CHECK_FALSE(wire::decode_settings(whole.substr(0, size)));
+  CHECK_FALSE(wire::decode_settings(whole + 'x'));
   sealed.task = wire::Task::kReap;  // it runs no plugin
   back = wire::decode_settings(wire::encode(sealed));
   REQUIRE(back);
   CHECK(back->rules.empty());
+}
+
+TEST_CASE("rules_read_back_with_any_bytes_whatever_they_share_with_the_rule_before_them") {
+  std::vector<SwitchRule> rules;
+  for (int i = 0; i < 64; ++i) {
+    SwitchRule rule;
+    rule.switch_plugin = "switch";
+    rule.plugin = i % 2 == 0 ? "p" : "q";
+    rule.type = i % 4 < 2 ? "equal" : "regex";
+    rule.tag = i % 8 < 4 ? "" : "t";
+    rule.where = {i % 16 < 8 ? "/f\xff.toml" : "", i, 0, ""};
+    rule.pattern = std::string("a\0\n\xfe", 4) + std::string(static_cast<std::size_t>(i), 'x');
+    rule.targets.assign(static_cast<std::size_t>(i % 3), "p/main*");
+    rules.push_back(rule);
+  }
+  const std::string bytes = wire::encode_rules(rules);
+  const auto back = wire::decode_rules(bytes, "switch");
+  REQUIRE(back);
+  REQUIRE(back->size() == rules.size());
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    const SwitchRule& a = rules[i];
+    const SwitchRule& b = (*back)[i];
+    CHECK(std::tie(a.switch_plugin, a.plugin, a.type, a.tag, a.pattern, a.where.file, a.where.line, a.targets) ==
+          std::tie(b.switch_plugin, b.plugin, b.type, b.tag, b.pattern, b.where.file, b.where.line, b.targets));
+  }
+  for (std::size_t size = 0; size < bytes.size(); ++size) CHECK_FALSE(wire::decode_rules(bytes.substr(0, size), "switch"));
+  CHECK_FALSE(wire::decode_rules("\xff\xff\xff\xff", "switch"));
+  CHECK(wire::decode_rules(wire::encode_rules({}), "switch")->empty());
 }

@@ -21,8 +21,8 @@ TEST_CASE("pool_looks_ten_times_within_the_shortest_timeout_but_at_most_ten_time
   CHECK(pool.tick_interval() == kSecond);
   pool.add(with_timeout(4));
   CHECK(pool.tick_interval() == 400 * kMillisecond);
-  pool.replace(1, with_timeout(0.2));
+  pool.replace(1, with_timeout(0.2), false);
   CHECK(pool.tick_interval() == 100 * kMillisecond);
-  pool.replace(1, with_timeout(5));
+  pool.replace(1, with_timeout(5), false);
   CHECK(pool.tick_interval() == 500 * kMillisecond);
 }

@@ -1,5 +1,7 @@
 // A step that does at its start what it should not, and a listener that takes its socket from whoever has it.
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,11 +29,25 @@ class Starter : public sdk::Step {
       throw std::runtime_error("said at the end");
     }
     while (deed == "wait" && ::access(gate.c_str(), F_OK) != 0) ::usleep(10'000);
+    if (deed == "wait but first" && noted_in(record) > 1) {
+      while (::access(gate.c_str(), F_OK) != 0) ::usleep(10'000);
+    }
+    if (deed == "alone") have_alone(record);
     if (deed == "orphans") leave_orphans(record, 3);
   }
   sdk::Result process(sdk::File&) override { return sdk::Result::ok(); }
 
  private:
+  // How many have written their numbers down there, with this one.
+  static std::ptrdiff_t noted_in(const std::string& record) {
+    std::ofstream(record, std::ios::app) << ::getpid() << std::endl;
+    std::ifstream in(record);
+    return std::count(std::istreambuf_iterator<char>(in), {}, '\n');
+  }
+  static void have_alone(const std::string& path) {
+    const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (file < 0 || ::flock(file, LOCK_EX | LOCK_NB) != 0) throw std::runtime_error("somebody else has it");
+  }
   // Each in a session of its own, the parent of the next.
   static void leave_orphans(const std::string& record, int generations) {
     if (::fork() != 0) {
