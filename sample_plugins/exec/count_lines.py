@@ -2,13 +2,16 @@
 import json
 import sys
 
-print(json.dumps({"ready": True}), flush=True)
+def say(**message):
+    print(json.dumps(message), flush=True)
+
+sys.stdin.readline()  # the hello of the host
+say(type="hello", version=1)
 for line in sys.stdin:
     request = json.loads(line)
     with open(request["path"], "rb") as file:
         content = file.read()
     if b"\0" in content:
-        answer = {"status": "fail", "reason": "it is no text"}
+        say(type="result", id=request["id"], status="fail", reason="it is no text")
     else:
-        answer = {"status": "ok", "tags": {"lines": str(content.count(b"\n"))}, "outputs": [{"path": request["path"]}]}
-    print(json.dumps(answer), flush=True)
+        say(type="result", id=request["id"], status="ok", hop_tags={"lines": str(content.count(b"\n"))}, outputs=[{"path": request["path"]}])

@@ -10,13 +10,16 @@ from harness import PROJECT, Case, content, main, one_of, parse_tags_file, wait_
 SETTINGS = '[data]\nentry_step = "exec/main"\n'
 LOOP = """
     import json, os, signal, sys, time
-    print(json.dumps({"ready": True}), flush=True)
+    def say(**message):
+        print(json.dumps(message), flush=True)
+    hello = json.loads(sys.stdin.readline())
+    say(type="hello", version=1)
     for number, line in enumerate(sys.stdin):
         request = json.loads(line)
         name = request["tags"]["first.core.original_basename"]
         data = open(request["path"], "rb").read()
         def answer(**what):
-            print(json.dumps(what), flush=True)
+            say(**{"type": "result", "id": request["id"], **what})
 """
 
 
@@ -64,7 +67,7 @@ class Exec(Case):
         self.assertEqual(self.failed(home, 1), {"f": "the program ended with exit code 3"})
 
     def test_example_tags_text_and_passes_it_on(self):
-        self.assertLessEqual(len((PROJECT / "sample_plugins/exec/count_lines.py").read_text().splitlines()), 15)
+        self.assertLessEqual(len((PROJECT / "sample_plugins/exec/count_lines.py").read_text().splitlines()), 20)
         home = self.exec_home()
         home.drop("text", b"one\ntwo\n")
         home.drop("binary", b"\0\1")
@@ -73,7 +76,7 @@ class Exec(Case):
         self.assertEqual(self.failed(home, 1), {"binary": "it is no text"})
 
     def test_one_process_for_many_files(self):
-        home = self.exec_home('answer(status="ok", tags={"pid": str(os.getpid()), "number": str(number)}, outputs=[{"path": request["path"]}])')
+        home = self.exec_home('answer(status="ok", hop_tags={"pid": str(os.getpid()), "number": str(number)}, outputs=[{"path": request["path"]}])')
         for i in range(50):
             home.drop(f"f{i}", b"x")
         files = self.archived(home, 50)
@@ -85,11 +88,11 @@ class Exec(Case):
             if name == "none":
                 answer(status="ok")
                 continue
-            outputs = [{"path": request["path"], "tags": {"part": "all", "latest.only_first": "1"}}]
+            outputs = [{"path": request["path"], "hop_tags": {"part": "all"}, "tags": {"latest.only_first": "1"}}]
             for part in ("a", "b"):
                 with open(os.path.join(request["scratch"], part), "wb") as out:
                     out.write(data + part.encode())
-                outputs.append({"path": part, "to": "archive/main", "tags": {"part": part, "latest.mine": None}})
+                outputs.append({"path": part, "to": "archive/main", "hop_tags": {"part": part}, "tags": {"latest.mine": None}})
             answer(status="ok", tags={"latest.mine": "yes"}, outputs=outputs)
         ''')
         home.drop("none", b"")
@@ -101,7 +104,7 @@ class Exec(Case):
     def test_any_bytes_in_names_and_tags(self):
         home = self.exec_home('''
             echoed = request["tags"]["first.core.original_basename"]
-            answer(status="ok", tags={"echo": echoed, "all": "".join(os.fsdecode(bytes([b])) for b in range(1, 256)), "pair": "\\U0001f600 \\u00e9 \\ufdd0"},
+            answer(status="ok", hop_tags={"echo": echoed, "all": "".join(os.fsdecode(bytes([b])) for b in range(1, 256)), "pair": "\\U0001f600 \\u00e9 \\ufdd0"},
                    outputs=[{"path": request["path"]}])
         ''')
         name = b"caf\xe9 \xff \" \\ % \xf0\x9f\x98\x80 \xed\xb2\x80"
@@ -130,35 +133,52 @@ class Exec(Case):
         self.assertEqual(self.failed(home, 2), {"skip": "not mine", "fail": "it is bad"})
 
     def test_wrong_answers_fail_their_file_and_nothing_else(self):
+        def result(status="ok", **more):
+            return json.dumps({"type": "result", "id": "%i", "status": status, **more})
         answers = {
-            "no_json": ("nonsense", 'is no JSON object'),
+            "no_json": ('nonsense', 'is no JSON object (only messages of the protocol go to standard output)'),
             "array": ("[1]", "is no JSON object"),
-            "status": ('{"status": "fine"}', 'status is "ok", "fail", "retry" or "skip"'),
-            "tags": ('{"status": "ok", "tags": {"a": 1}}', "the value of a tag is a text"),
-            "name": ('{"status": "ok", "tags": {"no name": "1"}}', 'tag "no name"'),
-            "reserved": ('{"status": "ok", "tags": {"first.core.original_uid": "1"}}', "first.core.original_uid"),
-            "outputs": ('{"status": "ok", "outputs": "x"}', "outputs is an array"),
-            "missing": ('{"status": "ok", "outputs": [{"path": "nobody"}]}', 'adopt "nobody"'),
-            "outside": ('{"status": "ok", "outputs": [{"path": "/etc/passwd"}]}', 'adopt "/etc/passwd"'),
-            "dotdot": ('{"status": "ok", "outputs": [{"path": "../../x"}]}', 'adopt "../../x"'),
-            "step": ('{"status": "ok", "outputs": [{"path": "%s", "to": "nobody/main"}]}', 'target "nobody/main"'),
+            "no_type": ('{"status": "ok"}', 'has no "type"'),
+            "type": ('{"type": "answer"}', 'no message of type "answer" in version 1'),
+            "no_id": ('{"type": "result", "status": "ok"}', "id is missing"),
+            "hello": ('{"type": "hello", "version": 1}', "none of a step"),
+            "deposit": ('{"type": "deposit", "id": "1", "data": ""}', "none of a step"),
+            "status": (result(status="fine"), 'status is "ok", "fail", "retry", "skip", "full" or "cancelled"'),
+            "cancelled": (result(status="cancelled"), "nobody asked it to stop"),
+            "delay": (result(status="retry", delay=-1), "delay is a number of seconds"),
+            "tags": (result(tags={"a": 1}), "the value of a tag is a text"),
+            "hop_tags": (result(hop_tags={"a": None}), "the value of a tag is a text"),
+            "name": (result(tags={"no name": "1"}), 'tag "no name"'),
+            "reserved": (result(tags={"first.core.original_uid": "1"}), "first.core.original_uid"),
+            "outputs": (result(outputs="x"), "outputs is an array"),
+            "output": (result(outputs=["x"]), "an output is an object"),
+            "missing": (result(outputs=[{"path": "nobody"}]), 'adopt "nobody"'),
+            "outside": (result(outputs=[{"path": "/etc/passwd"}]), 'adopt "/etc/passwd"'),
+            "dotdot": (result(outputs=[{"path": "../../x"}]), 'adopt "../../x"'),
+            "step": (result(outputs=[{"path": "%s", "to": "nobody/main"}]), 'target "nobody/main"'),
+            "nowhere": (result(outputs=[{"path": "%s", "to": []}]), "to is an empty array"),
+            "both": (result(outputs=[{"path": "%s", "to": {"step": "a/b", "directory": "/"}}]), 'to a "step" or into a "directory"'),
+            "op": (result(outputs=[{"path": "%s", "to": {"step": "archive/main", "op": "steal"}}]), 'op is "move", "copy" or "link"'),
+            "mode": (result(outputs=[{"path": "%s", "to": {"directory": "/tmp", "mode": "rw"}}]), 'octal digits like "0640"'),
+            "inherit": (result(outputs=[{"path": "%s", "inherit": "1"}]), "inherit belongs to the result of a batch"),
             "deep": ("[" * 10000 + "]" * 10000, "is no JSON object"),
+            "later": (result(outputs=[{"path": "%s", "to": "archive/main", "invented": 1}], invented=[1]), ""),
         }
         home = self.exec_home('''
             if name == "good":
                 answer(status="ok", outputs=[{"path": request["path"]}])
             else:
-                print(json.load(open(os.path.join(os.path.dirname(__file__), "answers.json")))[name].replace("%s", request["path"]), flush=True)
+                print(json.load(open(os.path.join(os.path.dirname(__file__), "answers.json")))[name].replace("%s", request["path"]).replace("%i", request["id"]), flush=True)
         ''')
         (home.root / "answers.json").write_text(json.dumps({name: text for name, (text, _) in answers.items()}))
         for name in answers:
             home.drop(name, b"x")
-        failed = self.failed(home, len(answers))
+        failed = self.failed(home, len(answers) - 1)
         for name, (_, words) in answers.items():
             with self.subTest(name):
-                self.assertIn(words, failed[name])
+                self.assertIn(words, failed[name] if words else "")
         home.drop("good", b"good")
-        self.assertEqual(list(self.archived(home, 1)), ["good"])
+        self.assertEqual(sorted(self.archived(home, 2)), ["good", "later"], "members that nobody knows are left alone")
 
     def test_program_that_ends_or_writes_too_much_is_started_again(self):
         home = self.exec_home('''
@@ -172,7 +192,7 @@ class Exec(Case):
                     sys.stdout.write("x" * 65536)
             elif name == "unread":
                 sys.stdout.write("x")
-            answer(status="ok", tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
+            answer(status="ok", hop_tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
         ''')
         expected = {"segv": "signal 11", "raise": "ended with exit code 1: about to raise", "flood": "more than 4 MiB", "unread": "is no JSON object"}
         for number, name in enumerate(expected, 1):
@@ -199,7 +219,7 @@ class Exec(Case):
 
     def test_program_that_ends_by_itself_between_two_files_fails_nothing(self):
         home = self.exec_home('''
-            answer(status="ok", tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
+            answer(status="ok", hop_tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
             if number == 4:
                 sys.exit(0)
         ''')
@@ -213,7 +233,7 @@ class Exec(Case):
         home = self.exec_home("answer(status='ok')", custom="")
         home.stop()
         for command, words in ((["/no/such/program"], "cannot start"), ([sys.executable, "-c", "import nothing_there"], "nothing_there"),
-                               ([sys.executable, "-c", "print('hello')"], 'not {"ready": true} but "hello"'), ([], 'write command = ')):
+                               ([sys.executable, "-c", "print('hello')"], '"hello" is no JSON object'), ([], 'write command = ')):
             with self.subTest(command):
                 home.override("exec", f"[custom]\ncommand = {json.dumps(command)}\n")
                 home.start()
@@ -252,19 +272,33 @@ class Exec(Case):
         self.assertEqual(len(self.archived(home, 6)), 6)
         self.assertEqual(home.trash("exec/main"), [])
 
-    def test_line_that_nobody_asked_for_reaches_no_file(self):
+    def test_second_answer_to_a_file_reaches_no_other_file(self):
         home = self.exec_home('''
-            answers = dict(status="ok", outputs=[{"path": request["path"]}]), dict(status="ok")
+            answers = [{"type": "result", "id": request["id"], "status": status, "outputs": [{"path": request["path"]}]} for status in ("ok", "fail")]
             os.write(1, "".join(json.dumps(one) + "\\n" for one in answers).encode())  # at once: both are there
         ''')
         for i in range(10):
             home.drop(f"f{i}", b"x")
             self.archived(home, i + 1)
         home.wait_log("exec/main", "a line that nobody asked for")
+        self.assertEqual(home.trash("exec/main"), [])
+
+    def test_late_second_answer_to_a_file_fails_no_other_file(self):
+        home = self.exec_home('''
+            answer(status="ok", outputs=[{"path": request["path"]}])
+            if name == "twice":
+                following = json.loads(sys.stdin.readline())  # the next file is in hand when the second answer comes
+                answer(status="fail", reason="of another file")
+        ''')
+        home.drop("twice", b"x")
+        self.archived(home, 1)
+        home.drop("next", b"x")
+        self.assertEqual(sorted(self.archived(home, 2)), ["next", "twice"])
+        self.assertEqual(home.trash("exec/main"), [])
 
     def test_answer_with_the_id_of_another_request_fails_the_file(self):
         home = self.exec_home('''
-            answer(status="ok", id="0" if name == "bad" else request["id"], outputs=[{"path": request["path"]}])
+            answer(status="ok", id="no such" if name == "bad" else request["id"], outputs=[{"path": request["path"]}])
         ''')
         home.drop("bad", b"x")
         self.assertIn("another request", self.failed(home, 1)["bad"])
@@ -274,7 +308,7 @@ class Exec(Case):
     def test_program_has_not_the_channel_of_its_worker(self):
         home = self.exec_home("""
             links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-            answer(status="ok", tags={"open": " ".join(os.readlink(link) for link in links if os.path.exists(link))}, outputs=[{"path": request["path"]}])
+            answer(status="ok", hop_tags={"open": " ".join(os.readlink(link) for link in links if os.path.exists(link))}, outputs=[{"path": request["path"]}])
         """)
         home.drop("a", b"x")
         [(_, tags)] = self.archived(home, 1)["a"]
@@ -285,7 +319,7 @@ class Exec(Case):
         home = self.exec_home('''
             if os.fork() == 0:
                 time.sleep(1000)
-            answer(status="ok", tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
+            answer(status="ok", hop_tags={"pid": str(os.getpid())}, outputs=[{"path": request["path"]}])
         ''')
         home.drop("a", b"x")
         [(_, tags)] = self.archived(home, 1)["a"]

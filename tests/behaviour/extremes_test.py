@@ -58,11 +58,12 @@ class Extremes(Case):
         program = home.root / "program.py"
         program.write_text(textwrap.dedent('''
             import json, sys
-            print(json.dumps({"ready": True}), flush=True)
+            sys.stdin.readline()
+            print(json.dumps({"type": "hello", "version": 1}), flush=True)
             for line in sys.stdin:
                 request = json.loads(line)
                 value = {"all": "".join(map(chr, range(256))), "long": "x" * 30000, "longer": "x" * 40000}[request["tags"]["first.core.original_basename"]]
-                print(json.dumps({"status": "ok", "tags": {"value": value}, "outputs": [{"path": request["path"]}]}), flush=True)
+                print(json.dumps({"type": "result", "id": request["id"], "status": "ok", "hop_tags": {"value": value}, "outputs": [{"path": request["path"]}]}), flush=True)
         '''))
         home.override("exec", f'[custom]\ncommand = ["{sys.executable}", "{program}"]\ndest_dir = "archive/main"\n')
         home.start()

@@ -4,7 +4,8 @@ import json
 import os
 import sys
 
-print(json.dumps({"ready": True}), flush=True)
+sys.stdin.readline()
+print(json.dumps({"type": "hello", "version": 1}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     attempt = int(request["tags"].get("latest.exec.main_reinject.attempt", "0"))
@@ -19,5 +20,5 @@ for line in sys.stdin:
     if choice == "fail" or choice == "never" or choice.isdigit() and attempt < int(choice):
         answer = {"status": "fail" if choice == "fail" else "retry", "reason": f"{choice} was chosen, this is attempt {attempt}"}
     else:
-        answer = {"status": "ok", "tags": {"chosen": choice}, "outputs": outputs}
-    print(json.dumps(answer), flush=True)
+        answer = {"status": "ok", "hop_tags": {"chosen": choice}, "outputs": outputs}
+    print(json.dumps({"type": "result", "id": request["id"], **answer}), flush=True)
