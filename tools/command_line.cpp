@@ -1,7 +1,12 @@
 #include "command_line.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <iostream>
 
 #include "libmfdata/config_value.hpp"
@@ -68,6 +73,22 @@ std::string about_unknown_word(const CLI::App& app) {
   return commands.empty() ? "unexpected argument " + quoted(word) : "there is no command " + quoted(word) + meant;
 }
 
+// A file that the command opens must not become its output. What is written to a closed one fails, as it would have.
+void occupy_closed_descriptors() {
+  for (int number = STDIN_FILENO; number <= STDERR_FILENO; ++number) {
+    if (::fcntl(number, F_GETFD) < 0) (void)::open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+// The exit code of a command whose output may have met a full disk or a closed pipe.
+int with_its_output(const std::string& name, int code) {
+  std::cout.flush();
+  const int errnum = std::fflush(stdout) != 0 ? errno : 0;
+  if (errnum == 0 && std::cout && std::ferror(stdout) == 0) return code;
+  std::cerr << name << ": the output cannot be written" << (errnum != 0 ? std::string(": ") + std::strerror(errnum) : "") << '\n';
+  return code == 0 ? 1 : code;
+}
+
 }  // namespace
 
 CLI::Option* add_real(CLI::App& app, const std::string& name, double& value, double least, double most, const std::string& help) {
@@ -110,10 +131,11 @@ CLI::Validator assignment() {
 }
 
 int run_command_line(CLI::App& app, int argc, char** argv, const std::function<int()>& run) {
+  occupy_closed_descriptors();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) return with_its_output(app.get_name(), app.exit(error));  // --help, --version
     const std::string unknown = about_unknown_word(app);
     const CLI::App& command = deepest(app);
     const std::string name = full_name(command);
@@ -121,7 +143,7 @@ int run_command_line(CLI::App& app, int argc, char** argv, const std::function<i
     return 2;
   }
   try {
-    return run();
+    return with_its_output(full_name(deepest(app)), run());
   } catch (const std::exception& error) {  // no memory, or a directory that is gone under the command
     std::cerr << full_name(deepest(app)) << ": " << error.what() << '\n';
     return 1;

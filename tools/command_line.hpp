@@ -45,7 +45,7 @@ CLI::Option* add_bytes(CLI::App& app, const std::string& name, std::uint64_t& by
 CLI::Validator assignment();
 
 // Parses the command line, then runs what a callback has put into `run`. The exit code of the program: 2 for wrong
-// usage, with the command or option that comes nearest to an unknown one.
+// usage, with the command or option that comes nearest to an unknown one; 1 when what it printed could not be written.
 int run_command_line(CLI::App& app, int argc, char** argv, const std::function<int()>& run);
 
 }  // namespace mfdata::tools

@@ -32,9 +32,10 @@ int inject(const std::string& home, const InjectOptions& options);
 
 int print_tags(const std::vector<std::string>& files, bool as_json);
 int get_tag(const std::string& file, const std::string& name);
-int set_tag(const std::string& file, const std::string& assignment);
-int unset_tag(const std::string& file, const std::string& name);
-int copy_tags(const std::string& from, const std::string& to);
+// These change the companion beside the file too. `suffix`: that it has; empty: the one that stands there.
+int set_tag(const std::string& file, const std::string& assignment, const std::string& suffix);
+int unset_tag(const std::string& file, const std::string& name, const std::string& suffix);
+int copy_tags(const std::string& from, const std::string& to, const std::string& suffix);
 
 // Which files in trash: all conditions that are given together.
 struct TrashOptions {

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "commands.hpp"
+#include "interrupts.hpp"
 #include "libmfdata/arrival.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/tagged_file.hpp"
@@ -100,6 +101,21 @@ std::string destination(const std::string& to) {
   return to.starts_with(kOutside) ? to.substr(kOutside.size() - 1) : to;
 }
 
+// Says on stderr that the entry step has not ended: first after two seconds, then each ten.
+class StillRuns {
+ public:
+  explicit StillRuns(const std::string& step) : step_(step) {}
+  void operator()(double waited_s, double limit_s) {
+    if (waited_s < next_s_) return;
+    next_s_ = waited_s + 10;
+    std::fprintf(stderr, "mfdata: %s still runs after %.0f s; it is killed after %g s, its timeout\n", step_.c_str(), waited_s, limit_s);
+  }
+
+ private:
+  const std::string& step_;
+  double next_s_ = 2;
+};
+
 // The entry step treats a copy, in a home of its own, and what it delivers stays there.
 Result<void> enter(const std::string& home_option, const std::string& entry_step, const std::string& file, const std::string& directory,
                    const std::set<std::string>& switches, Seen& seen) {
@@ -111,7 +127,11 @@ Result<void> enter(const std::string& home_option, const std::string& entry_step
   Variation variation;
   variation.delivers_inside = true;
   variation.directory = directory;
+  variation.waiting = StillRuns(entry_step);
+  std::fprintf(stderr, "mfdata: %s runs on a copy now: what it delivers is taken away again, but what it sends, and what its commands do, is really done\n",
+               entry_step.c_str());
   auto out = run_trial(home_option, run, variation);
+  if (!out && InterruptsNoted::any()) return out.error();
   if (!out) return Error{out.error().code, 0, "the entry step " + entry_step + " cannot be run: " + out.error().text};
   seen.log = (*out)["log"].get<std::string>();
   seen.kept = (*out)["kept"].get<std::string>();
@@ -287,6 +307,7 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
     for (const SwitchRule& rule : plugin.rules) by_switch[rule.switch_plugin].push_back(rule);
     for (const SwitchRule& rule : plugin.rules) switches.insert(rule.switch_plugin);
   }
+  const InterruptsNoted noted;  // nothing stays behind
   Seen seen;
   if (auto looked = look_at(option, at->home, settings, options, switches, seen); !looked) return fail(looked.error().text);
   if (by_switch.empty() && settings.rule_problems.empty() && !seen.at_switch.empty() && !as_json)
@@ -297,6 +318,7 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
     if (!came.name.empty()) by_switch.try_emplace(came.name);  // one without rules, too
     for (const auto& [name, rules] : by_switch) {
       if (!came.name.empty() && name != came.name) continue;
+      if (InterruptsNoted::any()) return fail("interrupted");
       Explanation explanation(settings, at->home, name, rules);
       all.push_back(explanation.of(came.path, came.tags));
       all.back()["unmatched"] = unmatched_at(settings, name);
@@ -304,6 +326,7 @@ int explain(const std::string& option, const ExplainOptions& options, bool as_js
       if (!as_json) print(all.back(), options.matching_only);
     }
   }
+  if (InterruptsNoted::any()) return fail("interrupted");
   if (all.empty() && !seen.entry.is_null()) all.push_back({{"switch", ""}, {"rules", json::array()}, {"targets", json::array()}, {"entry", seen.entry}});
   if (as_json) std::cout << all.dump(2, ' ', false, json::error_handler_t::replace) << '\n';
   const std::string result = seen.entry.is_null() ? "" : seen.entry["result"].get<std::string>();

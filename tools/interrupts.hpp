@@ -7,7 +7,7 @@
 
 namespace mfdata::tools {
 
-// As long as it is there, an interrupt is noted and no more. One at a time.
+// As long as it is there, an interrupt is noted and no more. One may stand in another.
 class InterruptsNoted {
  public:
   InterruptsNoted();

@@ -54,19 +54,25 @@ int main(int argc, char** argv) {
   inject_command->callback([&] { run = [&] { return inject(home, injected); }; });
 
   std::vector<std::string> files;
-  std::string file, other;
+  std::string file, other, suffix;
   auto* tags = app.add_subcommand("tags", "shows or changes the tags of files");
   tags->require_subcommand(1);
   auto* print = tags->add_subcommand("print", "prints the tags as name = value lines");
   print->add_option("FILE", files)->required();
   print->callback([&] { run = [&] { return print_tags(files, as_json); }; });
-  const auto tag_command = [&](const char* name, const char* help, const char* second, int (*command)(const std::string&, const std::string&)) {
-    auto* sub = tags->add_subcommand(name, help);
+  auto* get = tags->add_subcommand("get", "prints the value of one tag");
+  get->add_option("FILE", file)->required();
+  get->add_option("NAME", other)->required();
+  get->callback([&] { run = [&] { return get_tag(file, other); }; });
+  const auto tag_command = [&](const char* name, const char* help, const char* second,
+                               int (*command)(const std::string&, const std::string&, const std::string&)) {
+    auto* sub = tags->add_subcommand(name, std::string(help) + ", in the companion beside the file too");
     sub->add_option("FILE", file)->required();
     sub->add_option(second, other)->required();
-    sub->callback([&, command] { run = [&, command] { return command(file, other); }; });
+    sub->add_option("--suffix", suffix, "the companion is called FILE and this (default: the one that stands there)")
+        ->check([](const std::string& text) { return std::string(text.empty() || text.find('/') != std::string::npos ? "a suffix is like .tags" : ""); });
+    sub->callback([&, command] { run = [&, command] { return command(file, other, suffix); }; });
   };
-  tag_command("get", "prints the value of one tag", "NAME", get_tag);
   tag_command("set", "sets one tag", "NAME=VALUE", set_tag);
   tag_command("unset", "removes one tag", "NAME", unset_tag);
   tag_command("copy", "gives a file the tags of another one", "TO", copy_tags);
@@ -134,7 +140,11 @@ int main(int argc, char** argv) {
 
   ExplainOptions explained;
   auto* explain_command = app.add_subcommand("explain", "shows what the routing rules make of a file: each rule, the value it sees, match or not, the targets");
-  explain_command->add_option("FILE", explained.file, "a file with tags: in trash, before a step, in an archive; or any file: its entry step is run on a copy first")->required();
+  explain_command
+      ->add_option("FILE", explained.file,
+                   "a file with tags: in trash, before a step, in an archive; or any file: its entry step is run on a copy first, "
+                   "where what a command of fork or exec does, and what a step sends, is really done")
+      ->required();
   explain_command->add_option("--tag", explained.tags, "a tag NAME=VALUE beside those of the file; may be repeated")->expected(1)->take_all()->check(assignment());
   explain_command->add_flag("--matching", explained.matching_only, "leave out the rules that do not match");
   explain_command->callback([&] { run = [&] { return explain(home, explained, as_json); }; });

@@ -10,10 +10,12 @@
 #include "commands.hpp"
 #include "control_client.hpp"
 #include "libmfdata/clock.hpp"
+#include "libmfdata/counted.hpp"
 #include "libmfdata/printable.hpp"
 #include "libmfdata/settings_places.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "operated_home.hpp"
+#include "progress.hpp"
 #include "treatments.hpp"
 
 using nlohmann::json;
@@ -141,17 +143,21 @@ int for_each_chosen(const std::string& option, const QueueOptions& options, cons
   if (auto opened = open_slot(at->spool, slot); !opened) return fail(opened.error().text);
   auto files = chosen(*at, options, true);
   if (!files) return fail(files.error().text);
-  std::size_t done = 0;
+  std::size_t done = 0, looked_at = 0;
   int code = 0;
+  Progress progress("queue", files->size());
   for (const WaitingFile& file : *files) {
+    progress.step(looked_at++);
     const Result<void> result = deed(at->spool, file, slot);
+    if (!result && !result.is(Code::kGone)) progress.clear();
     if (result) {
       ++done;
     } else if (!result.is(Code::kGone)) {  // gone: its turn came
       code = fail(result.error().text);
     }
   }
-  std::cout << done << (done == 1 ? " file " : " files ") << done_word << '\n';
+  progress.clear();
+  std::cout << counted(done, "file") << ' ' << done_word << '\n';
   return code;
 }
 

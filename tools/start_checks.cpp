@@ -18,6 +18,7 @@
 #include "libmfdata/clock.hpp"
 #include "libmfdata/listen_address.hpp"
 #include "libmfdata/settings_places.hpp"
+#include "progress.hpp"
 #include "wire/start_trials.hpp"
 
 using nlohmann::json;
@@ -54,15 +55,19 @@ class RunningListeners {
 };
 
 // Kills what did not come to an end, in whatever session it runs.
-void try_all(StartTrials& trials) {
+void try_all(StartTrials& trials, std::size_t all) {
+  Progress progress("components started on trial:", all);
+  std::size_t done = 0;
   while (!trials.finished() && !InterruptsNoted::any()) {
     ::usleep(1000);
     for (const pid_t pid : trials.running()) {
       int status = 0;
-      if (::waitpid(pid, &status, WNOHANG) == pid) trials.child_died(pid, status);
+      if (::waitpid(pid, &status, WNOHANG) == pid) done += trials.child_died(pid, status);
     }
     trials.tick(monotonic_ns());
+    progress.step(done);
   }
+  progress.clear();
   end_children_but({});
 }
 
@@ -98,8 +103,9 @@ Result<Problems> try_components(const Home& home, const Settings& settings) {
   });
   ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   const InterruptsNoted noted;  // from the first process on
+  const std::size_t count = all.size();
   StartTrials trials(*program, std::move(all), monotonic_ns());
-  try_all(trials);
+  try_all(trials, count);
   if (InterruptsNoted::any()) return Error{Code::kGone, EINTR, "interrupted: the components are not all tried"};
   for (const Problems& more : {trials.problems(), trials.warnings()}) problems.insert(problems.end(), more.begin(), more.end());
   return problems;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,8 @@
 #include <nlohmann/json.hpp>
 
 #include "deposited_file.hpp"
+#include "interrupts.hpp"
+#include "libmfdata/child_process.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/package.hpp"
 #include "libmfdata/printable.hpp"
@@ -67,10 +70,13 @@ struct Treated {
   std::string death;  // why there is no result
 };
 
+Error interrupted() { return Error{Code::kGone, EINTR, "interrupted"}; }
+
 // Talks to the worker until it has ended. Without a name: a listener, which is told to stop once it runs.
-Treated treat(WorkerProcess& worker, const std::string& name, double timeout_s) {
+Treated treat(WorkerProcess& worker, const std::string& name, double timeout_s, const std::function<void(double, double)>& waiting = {}) {
   Treated treated;
   bool sent = false, stopped = false, output_closed = false;
+  std::int64_t sent_ns = 0;
   std::int64_t until = monotonic_ns() + kReadyLimit_ns;
   while (!output_closed) {
     pollfd both[] = {{worker.channel(), POLLIN, 0}, {output_closed ? -1 : worker.output(), POLLIN, 0}};
@@ -78,7 +84,8 @@ Treated treat(WorkerProcess& worker, const std::string& name, double timeout_s) 
     for (auto message = worker.receive(); message && message->has_value(); message = worker.receive()) {
       if (std::get_if<wire::Ready>(&**message)) {
         sent = name.empty() ? worker.send(wire::Stop{}) : worker.send(wire::Jobs{{{1, wire::kStepSource, name}}});
-        until = monotonic_ns() + static_cast<std::int64_t>(timeout_s * 1e9);
+        sent_ns = monotonic_ns();
+        until = sent_ns + static_cast<std::int64_t>(timeout_s * 1e9);
       } else if (auto* results = std::get_if<wire::Results>(&**message); results && !results->done.empty()) {
         treated.done = results->done.front();
         stopped = true;
@@ -89,8 +96,12 @@ Treated treat(WorkerProcess& worker, const std::string& name, double timeout_s) 
       }
     }
     treated.log += worker.read_output(output_closed);
-    if (monotonic_ns() < until) continue;
-    treated.death = sent ? "it took longer than " + std::to_string(static_cast<int>(timeout_s)) + " s" : "it was not ready after 60 s";
+    const bool gives_up = InterruptsNoted::any() && until != INT64_MAX;
+    if (sent && !stopped && waiting) waiting(static_cast<double>(monotonic_ns() - sent_ns) / 1e9, timeout_s);
+    if (monotonic_ns() < until && !gives_up) continue;
+    treated.death = gives_up ? "interrupted"
+                    : sent   ? "it took longer than " + std::to_string(static_cast<int>(timeout_s)) + " s"
+                             : "it was not ready after 60 s";
     worker.kill();
     until = INT64_MAX;
   }
@@ -246,6 +257,8 @@ Result<std::unique_ptr<WorkerProcess>> start_worker(const wire::WorkerSettings& 
 }  // namespace
 
 Result<json> run_trial(const std::string& home_option, const RunOptions& options, const Variation& variation) {
+  const InterruptsNoted noted;
+  if (InterruptsNoted::any()) return interrupted();
   auto trial = Trial::prepare(home_option, options, variation, WorkerKind::kStep);
   if (!trial) return trial.error();
   auto tags = parse_assignments(options.tags);
@@ -258,9 +271,14 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
   MFDATA_TRY(deposit(trial->spool, options.file, step.slashed(), name, *tags, placed));
   const auto waiting = trial->spool.disk().list(layout::step_directory(step.dotted()));
   if (!waiting || waiting->empty()) return Error{Code::kIo, 0, "the file cannot be placed"};
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  const auto before = children_of_this_process();
   auto worker = start_worker(trial->worker);
   if (!worker) return worker.error();
-  const Treated treated = treat(**worker, waiting->front(), variation.limit_s > 0 ? std::min(variation.limit_s, step.timeout_s) : step.timeout_s);
+  const Treated treated = treat(**worker, waiting->front(), variation.limit_s > 0 ? std::min(variation.limit_s, step.timeout_s) : step.timeout_s,
+                                variation.waiting);
+  end_children_but(before);  // what the step started, in whatever session
+  if (InterruptsNoted::any()) return interrupted();
   std::vector<std::string> others = trial->worker.targets;
   const bool ended = treated.done.outcome == wire::Outcome::kOk || treated.done.outcome == wire::Outcome::kFailed;
   if (!treated.death.empty() || !ended) std::erase(others, step.slashed());  // the input still stands there
@@ -273,12 +291,15 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
 }
 
 Result<json> listen_trial(const std::string& home_option, const RunOptions& options, const Variation& variation) {
+  const InterruptsNoted noted;
+  if (InterruptsNoted::any()) return interrupted();
   auto trial = Trial::prepare(home_option, options, variation, WorkerKind::kListener);
   if (!trial) return trial.error();
   auto worker = start_worker(trial->worker);
   if (!worker) return worker.error();
   const std::int64_t began = monotonic_ns();
   const Treated treated = treat(**worker, "", kStopLimit_s);
+  if (InterruptsNoted::any()) return interrupted();
   Treated shown = treated;
   if (treated.death == kStopped) shown.death.clear();
   json out = described(shown, json::array(), json());
@@ -290,6 +311,8 @@ Result<json> listen_trial(const std::string& home_option, const RunOptions& opti
 
 Result<json> predicate_trial(const std::string& home_option, const RunOptions& options, const std::string& pattern, std::uint64_t grown_to,
                              const wire::TrialSettings& host) {
+  const InterruptsNoted noted;
+  if (InterruptsNoted::any()) return interrupted();
   std::string none;
   auto plan = plan_of(home_option, options, none);
   if (!plan) return plan.error();
@@ -326,6 +349,7 @@ Result<json> predicate_trial(const std::string& home_option, const RunOptions& o
     process.start();
     answer = process.test(0, file, tags, 0);
   }
+  if (InterruptsNoted::any()) return interrupted();
   log += errors.text();
   const auto after = sha256_of(file);
   return json{{"result", answer.code == 1   ? "yes"

@@ -19,10 +19,12 @@ struct Variation {
   std::string name;                                 // original name of the file; empty: its own
   bool delivers_inside = false;                     // deliveries to other directories stay below "{home}/deliveries"
   double limit_s = 0;                               // at most so long for the file; 0: the step's own timeout
+  // Told again and again while the step has the file: for how long, and when it will be killed.
+  std::function<void(double waited_s, double limit_s)> waiting;
 };
 
 // "result" ("ok", "failed", ..., "died"), "reason", "milliseconds", "outputs", "trash", "log" (lines that begin with
-// "<level>"), "metrics", "kept". An error: it could not begin.
+// "<level>"), "metrics", "kept". An error: it could not begin, or was interrupted (InterruptsNoted); then nothing is left of it.
 Result<nlohmann::json> run_trial(const std::string& home_option, const RunOptions& options, const Variation& variation = {});
 
 // A listener is started, and told to stop once it runs: "result" is "ok" when it ends then, within 15 s.

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "commands.hpp"
+#include "interrupts.hpp"
 #include "libmfdata/package.hpp"
 #include "libmfdata/printable.hpp"
 #include "plugin_checks.hpp"
@@ -102,6 +103,7 @@ std::string junit(const std::string& name, const Checks& checks, std::size_t fai
 }  // namespace
 
 int validate_plugin(const ValidateOptions& options, bool as_json) {
+  const InterruptsNoted noted;
   auto subject = Subject::open(options.what);
   if (!subject) return fail(subject.error().text);
   Checks checks;
@@ -117,6 +119,7 @@ int validate_plugin(const ValidateOptions& options, bool as_json) {
       if (component.kind == "predicate") check_predicate(subject->folder(), plugin->settings, component.id, checks);
     }
   }
+  if (InterruptsNoted::any()) return fail("interrupted: the rules are not all checked");
   const auto failures =
       static_cast<std::size_t>(std::count_if(checks.begin(), checks.end(), [](const Check& check) { return !check.trouble.empty(); }));
   const std::string name = plugin ? plugin->settings.name : options.what;

@@ -33,6 +33,30 @@ class Commands(Case):
         self.refused(home, MFDATA_PLUGIN, "install", code=2)
         self.assertIn("0.1.0", home.run(MFDATA, "--version").stdout)
 
+    def test_output_that_cannot_be_written_is_an_error_of_every_command(self):
+        home = self.home("archive").start()
+        home.run(MFDATA, "pause", "archive/main")
+        (home.root / "b").write_text("b")
+        home.run(MFDATA, "inject", home.root / "b", "--step", "archive/main")
+        home.run(MFDATA, "tags", "set", home.root / "b", "my.tag=1")
+        commands = ([MFDATA, "--version"], [MFDATA, "--help"], [MFDATA, "check", "--no-trial"], [MFDATA, "status"], [MFDATA, "status", "--json"],
+                    [MFDATA, "tags", "print", home.root / "b"], [MFDATA, "queue", "list"], [MFDATA, "trash", "list"], [MFDATA, "trash", "purge", "--all"],
+                    [MFDATA, "trash", "retry", "--all"], [MFDATA, "queue", "drop", "archive/main", "--all"], [MFDATA, "explain", home.root / "b"],
+                    [MFDATA, "resume", "archive/main"], [MFDATA, "inject", "--wait", home.root / "b"], [MFDATA_PLUGIN, "list"], [MFDATA_PLUGIN, "--version"])
+        for command in commands:
+            with self.subTest(command), open("/dev/full", "wb") as full:
+                done = subprocess.run(list(map(str, command)), env=home.environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+                self.assertEqual((done.returncode, "the output cannot be written" in done.stderr), (1, True), done.stderr)
+
+    def test_a_command_whose_output_is_closed_keeps_what_it_opens_apart_from_it(self):
+        home = self.home("archive", settings='[data]\nentry_step = "archive/main"\n')
+        (home.root / "b").write_text("content of b")
+        home.start()
+        done = subprocess.run(["sh", "-c", 'exec "$0" "$@" <&- >&-', str(MFDATA), "inject", "--wait", str(home.root / "b")], env=home.environment, stderr=subprocess.PIPE, text=True, timeout=120)
+        self.assertEqual((done.returncode, "the output cannot be written" in done.stderr), (1, True), done.stderr)
+        [path] = wait_for(home.files, "the file in the archive")
+        self.assertEqual(content(path), b"content of b")
+
     def test_init_makes_a_home_once_and_keeps_it_the_second_time(self):
         home = self.home("archive")
         home.override("archive", '[custom]\nkeep_tags_suffix = ""\n')

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, LOADER, MFDATA, MFDATA_PLUGIN, Case, context_of, main, parse_tags_file, wait_for
+from harness import BUILD, LOADER, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, parse_tags_file, wait_for
 
 MISCHIEF = BUILD / "tests/plugins/mischief"
 
@@ -87,6 +87,38 @@ class Messages(Case):
         self.assertEqual(after, context_of(path)[1])
         self.assertEqual(os.stat(path + b".tags").st_mode, mode)
 
+    def test_tags_set_changes_a_companion_with_another_suffix_too(self):
+        home = self.home("archive", overrides={"archive": '[custom]\nkeep_tags_suffix = ".meta"\ndest_basename = "{ORIGINAL_BASENAME}"\n'}).start()
+        for data in (b"1", b"2"):
+            home.drop("a", data)
+            wait_for(lambda: [path for path in home.files() if content(path) == data and os.path.exists(path + b".meta")], "the file in the archive")
+        home.wait_idle()
+        one, two = sorted((path for path in home.files() if not path.endswith(b".meta")), key=len)
+        self.assertTrue(two.endswith(b"a-1"), two)
+        others = parse_tags_file(two + b".meta")
+        home.run(MFDATA, "tags", "set", os.fsdecode(one), "my.tag=1")
+        home.run(MFDATA, "tags", "unset", os.fsdecode(one), "first.core.original_dirname")
+        self.assertEqual(parse_tags_file(one + b".meta"), context_of(one)[1])
+        self.assertEqual(parse_tags_file(one + b".meta")["my.tag"], b"1")
+        self.assertEqual(parse_tags_file(two + b".meta"), others, "the companion of another file")
+        self.assertEqual(sorted(os.listdir(os.path.dirname(one))), [b"a", b"a-1", b"a-1.meta", b"a.meta"])
+
+    def test_tags_set_asks_which_companion_is_meant_where_there_are_several(self):
+        home = self.home("archive", overrides={"archive": '[custom]\nkeep_tags_suffix = ".meta"\n'}).start()
+        home.drop("a", b"1")
+        path = wait_for(lambda: sorted(home.files(), key=len), "the file in the archive")[0]
+        wait_for(lambda: os.path.exists(path + b".meta"), "its companion")
+        home.wait_idle()
+        shutil.copy(path + b".meta", path + b".copy")
+        before = content(path + b".meta")
+        said = self.said(home, MFDATA, "tags", "set", os.fsdecode(path), "my.tag=1")
+        self.assertIn("say which with --suffix", said)
+        self.assertNotIn("my.tag", context_of(path)[1])
+        home.run(MFDATA, "tags", "set", os.fsdecode(path), "my.tag=1", "--suffix", ".copy")
+        self.assertEqual((parse_tags_file(path + b".copy")["my.tag"], content(path + b".meta"), context_of(path)[1]["my.tag"]), (b"1", before, b"1"))
+        self.assertIn("is not there: nothing is changed", self.said(home, MFDATA, "tags", "set", os.fsdecode(path), "my.tag=2", "--suffix", ".gone"))
+        self.assertEqual(context_of(path)[1]["my.tag"], b"1")
+
     def test_tags_set_leaves_a_file_alone_that_is_only_called_like_a_companion(self):
         home = self.home("archive")
         (home.root / "a").write_text("x")
@@ -123,9 +155,16 @@ class Messages(Case):
         home = self.home("archive")
         command = [MFDATA, "generate", home.root / "log", "--count", "40", "--rate", "40", "--size", "1"]
         self.assertEqual(home.run(*command).stderr, "")
+        code, shown = self.on_a_terminal(home, *command)
+        self.assertEqual(code, 0)
+        self.assertRegex(shown, rb"\rgenerated|\x1b\[Kgenerated \d+ of 40")
+        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
+
+    def on_a_terminal(self, home, *command):
+        """The exit code of a command whose errors go to a terminal, and what it shows there."""
         terminal, side = pty.openpty()
         self.addCleanup(os.close, terminal)
-        with subprocess.Popen(list(map(str, command)), stderr=side, env=home.environment) as running:
+        with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=side, env=home.environment) as running:
             os.close(side)
             shown = b""
             while True:
@@ -134,9 +173,29 @@ class Messages(Case):
                 except OSError:   # its other side is closed
                     break
                 shown += block
-            self.assertEqual(running.wait(60), 0)
-        self.assertRegex(shown, rb"\rgenerated|\x1b\[Kgenerated \d+ of 40")
-        self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
+            return running.wait(60), shown
+
+    def test_check_shows_how_many_components_it_has_started(self):
+        home = self.home("archive", "exec", settings='[data]\nentry_step = "archive/main"\n')
+        home.override("exec", '[custom]\ncommand = ["sh", "-c", "sleep 2; exit 1"]\nstart_timeout = 50\n')
+        _, shown = self.on_a_terminal(home, MFDATA, "check")
+        self.assertRegex(shown, rb"\x1b\[Kcomponents started on trial: \d of 2")
+        self.assertNotIn("components started on trial", home.run(MFDATA, "check", check=False).stderr)
+
+    def test_queue_commands_show_how_many_files_they_have_looked_at(self):
+        if not shutil.which("strace"):
+            self.skipTest("strace is not installed")
+        home = self.home("archive", "move", settings='[data]\nentry_step = "archive/main"\n', overrides={"archive": "[step.main]\nnumprocesses = 0\n"}).start()
+        for number in range(20):
+            (home.root / f"f{number}").write_text("x")
+        home.run(MFDATA, "inject", "--step", "archive/main", *(home.root / f"f{number}" for number in range(20)))
+        slowly = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "inject=unlink,unlinkat,rename,renameat,renameat2:delay_enter=100000"]
+        home.run(MFDATA, "pause", "move/main")
+        for command in (["move", "archive/main", "--all", "--to", "move/main"], ["drop", "move/main", "--all"]):
+            code, shown = self.on_a_terminal(home, *slowly, MFDATA, "queue", *command)
+            self.assertEqual(code, 0)
+            self.assertRegex(shown, rb"\x1b\[Kqueue \d+ of 20\b")
+            self.assertTrue(shown.endswith(b"\r\x1b[K"), shown)
 
     def test_a_loader_whose_event_loop_is_dead_does_not_exit_0(self):
         if not shutil.which("strace"):

@@ -3,6 +3,7 @@ import fcntl
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -400,6 +401,38 @@ class Explain(Case):
         [explained] = self.explained(home, home.root / "a")
         self.assertEqual(explained["entry"]["outputs"], [f"{home.root}/target/a"])
         self.assertEqual((os.listdir(home.root / "target"), (home.root / "a").read_text()), ([], "x"))
+
+    def hanging_entry(self, step=""):
+        """A home whose entry step writes its process id down and hangs, and a plain file."""
+        home = self.home("fork", "switch", "archive", settings='[data]\nentry_step = "fork/main"\n')
+        (home.root / "temporary").mkdir()
+        home.environment["TMPDIR"] = str(home.root / "temporary")
+        home.override("fork", f'[custom]\ncommand = ["sh", "-c", "echo $$ > {home.root}/pid; exec sleep 1000"]\n[step.main]\n{step}\n')
+        (home.root / "a").write_text("x")
+        return home
+
+    def test_an_entry_step_that_hangs_is_told_of_and_killed_after_its_timeout(self):
+        home = self.hanging_entry("timeout = 4")
+        done = home.run(MFDATA, "explain", home.root / "a", check=False)
+        self.assertIn("fork/main runs on a copy now: what it delivers is taken away again, but what it sends, and what its commands do, is really done", done.stderr)
+        self.assertRegex(done.stderr, r"(?m)^mfdata: fork/main still runs after [23] s; it is killed after 4 s, its timeout$")
+        self.assertRegex(done.stdout, r"(?m)^fork/main: (failed: the command failed: it took too long and was ended|died: it took longer than 4 s)$")
+        self.assertEqual(os.listdir(home.root / "temporary"), [])
+
+    def test_an_interrupt_ends_the_entry_step_that_explain_or_run_has_started_and_nothing_is_left_behind(self):
+        home = self.hanging_entry()
+        for command in ([MFDATA, "explain", home.root / "a"], [MFDATA_PLUGIN, "run", "fork", home.root / "a"], [MFDATA_PLUGIN, "run", "--keep", "fork", home.root / "a"]):
+            (home.root / "pid").unlink(missing_ok=True)
+            with subprocess.Popen(list(map(str, command)), env=home.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+                pid = wait_for(lambda: (home.root / "pid").exists() and (home.root / "pid").read_text().strip(), "the command of the step")
+                running.send_signal(signal.SIGINT)
+                said = running.communicate(timeout=60)[0]
+            self.assertEqual((running.returncode, "interrupted" in said), (1, True), said)
+            self.assertEqual(os.listdir(home.root / "temporary"), [])
+            wait_for(lambda: not os.path.exists(f"/proc/{pid}"), "the command to be gone")
+
+    def test_help_of_explain_says_that_an_entry_step_is_really_run(self):
+        self.assertIn("is really done", " ".join(self.home("archive").run(MFDATA, "explain", "--help").stdout.split()))
 
     def test_wrong_file_and_no_rules(self):
         home = self.home("switch")
