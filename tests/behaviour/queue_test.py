@@ -96,7 +96,8 @@ class Queue(Case):
     def test_waiting_for_a_retry_is_shown_and_can_be_moved(self):
         home = self.home("exec", settings='[data]\nentry_step = "exec/main"\n', overrides={
             "exec": f'[step.main]\nretry_total = 5\nretry_min_wait = 5000\nretry_max_wait = 5000\n[custom]\ncommand = ["{sys.executable}", "-c", """\n'
-                    'import sys\nprint(\'{"ready": true}\', flush=True)\nfor line in sys.stdin: print(\'{"status": "retry"}\', flush=True)\n"""]\n'})
+                    'import json, sys\nsys.stdin.readline()\nprint(json.dumps(dict(type="hello", version=1)), flush=True)\nfor line in sys.stdin:\n'
+                    '    print(json.dumps(dict(type="result", id=json.loads(line)["id"], status="retry")), flush=True)\n"""]\n'})
         home.run(MFDATA_PLUGIN, "install", BUILD / "sample_plugins/move", "--new-name", "other")
         home.override("other", f'[custom]\ndest_dir = "{home.root}/other"\n')
         os.mkdir(home.root / "other")
