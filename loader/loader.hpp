@@ -246,7 +246,7 @@ class Loader {
   std::string configuration_problem_;  // of the last reload; empty: none
   unsigned generation_ = 1;
   struct BuiltLibrary {
-    std::string path;          // absolute
+    std::string path;          // absolute; of a plugin that has a base, its folder
     std::int64_t time_ns = 0;  // of its last change
     bool changed = false;
   };

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <boost/filesystem/operations.hpp>
 #include <nlohmann/json.hpp>
 
 #include "libmfdata/listen_address.hpp"
@@ -11,6 +12,7 @@
 namespace mfdata {
 namespace {
 
+namespace fs = boost::filesystem;
 using nlohmann::json;
 
 constexpr const char* kStopping = R"({"error":"the loader is stopping"})";
@@ -28,10 +30,29 @@ std::string structure_of(const GeneralSettings& general) {
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+std::int64_t nanoseconds(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
+// The last change of a file, or of any file in a directory; 0: it is not there.
 std::int64_t time_of(const std::string& path) {
+  constexpr std::size_t kMostLookedAt = 1000;
   struct stat st;
-  return ::stat(path.c_str(), &st) == 0 ? st.st_mtim.tv_sec * 1'000'000'000 + st.st_mtim.tv_nsec : 0;
+  if (::stat(path.c_str(), &st) != 0) return 0;
+  if (!S_ISDIR(st.st_mode)) return nanoseconds(st.st_mtim);
+  std::int64_t newest = 1;
+  boost::system::error_code code;
+  std::size_t seen = 0;
+  for (fs::recursive_directory_iterator at(path, code), end; !code && at != end && ++seen < kMostLookedAt; at.increment(code)) {
+    const std::string name = at->path().filename().string();
+    const bool passed_over = name.starts_with('.') || name == "__pycache__";
+    if (passed_over) at.disable_recursion_pending();
+    if (passed_over || ::lstat(at->path().c_str(), &st) != 0 || S_ISDIR(st.st_mode)) continue;
+    newest = std::max(newest, nanoseconds(st.st_ctim));  // of one that was moved here the other one is old
+  }
+  return newest;
 }
+
+// What an author changes: the library, or, of a plugin that runs by that of its base, all that stands in its folder.
+const std::string& built_of(const PluginSettings& plugin) { return plugin.base.empty() ? plugin.library : plugin.directory; }
 
 }  // namespace
 
@@ -171,8 +192,8 @@ void Loader::watch_developed() {
     return std::any_of(developed_.begin(), developed_.end(), [&](const BuiltLibrary& built) { return built.path == library; });
   };
   for (const PluginSettings& plugin : settings_->plugins) {
-    if (!plugin.directory.starts_with(installed) && !is_watched(plugin.library))
-      developed_.push_back({plugin.library, time_of(plugin.library), false});
+    if (!plugin.directory.starts_with(installed) && !is_watched(built_of(plugin)))
+      developed_.push_back({built_of(plugin), time_of(built_of(plugin)), false});
   }
   for (BuiltLibrary& built : developed_) {
     const std::int64_t now = time_of(built.path);
@@ -186,9 +207,9 @@ void Loader::watch_developed() {
       wire::WorkerSettings workers = worker_settings(step);
       const auto& predicates = workers.predicates;
       const bool asks_it =
-          std::any_of(predicates.begin(), predicates.end(), [&](const wire::PredicateLibrary& one) { return one.library == built.path; });
-      if (steps_[step].plugin->library != built.path && !asks_it) continue;
-      log_.write(Level::kInfo, steps_[step].settings->slashed() + ": its library was rebuilt, its workers are replaced");
+          std::any_of(predicates.begin(), predicates.end(), [&](const wire::PredicateLibrary& one) { return one.library == built.path || one.plugin_dir == built.path; });
+      if (built_of(*steps_[step].plugin) != built.path && !asks_it) continue;
+      log_.write(Level::kInfo, steps_[step].settings->slashed() + ": its " + (steps_[step].plugin->base.empty() ? "library was rebuilt" : "folder has changed") + ", its workers are replaced");
       schedule_->renew(step);
       pool_->replace(step, std::move(workers), false);
     }

@@ -14,7 +14,7 @@ DOCUMENTS = [PROJECT / "README.md", *sorted((PROJECT / "doc").glob("*.md"))]
 TUTORIAL = "tutorial.md"  # as a whole in installed_sdk_test
 # Shown commands that other suites run, or that run for long: by their first words.
 ELSEWHERE = ("tools/quickstart.sh", "tests/run.sh", "tests/fuzz/run.sh", "tests/bench/run.sh", "python3 tests/", "ninja ",
-             "MFDATA_BUILD=", "export ", "mfdata-loader", "build/tests/unit", "mfdata-plugin new ", "mfdata-plugin build ")
+             "MFDATA_BUILD=", "export ", "mfdata-loader", "build/tests/unit", "build/tools/", "mfdata-plugin new ", "mfdata-plugin build ")
 
 
 def shown_commands():
@@ -52,6 +52,10 @@ class Documents(Case):
                 ran += 1
         self.assertGreater(ran, 6)
         self.assertEqual(home.loader.wait(120), 0, "mfdata stop is the last command of the README")
+
+    def test_reference_of_plugin_toml_is_what_the_tables_of_keys_say(self):
+        written = subprocess.run([BUILD / "tools/plugin_toml_document"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        self.assertEqual((PROJECT / "doc/plugin_toml.md").read_text(), written, "write it anew: build/tools/plugin_toml_document > doc/plugin_toml.md")
 
     def test_first_example_of_the_readme_ends_in_the_archive(self):
         text = (PROJECT / "README.md").read_text()

@@ -21,7 +21,7 @@ namespace mfdata::tools {
 namespace {
 
 constexpr const char* kName = "@NAME@";
-constexpr const char* kDefaultTemplate = "step";  // each language has it
+constexpr const char* kDefaultTemplate = "step";  // each programming language has it
 
 fs::path program_folder() {
   boost::system::error_code code;
@@ -69,6 +69,17 @@ Result<std::string> chosen(std::string given, const char* what, const std::vecto
                    (near ? ": did you mean \"" + *near + "\"?" : ", but " + listed(choices))};
 }
 
+// The language of a template that one language alone has, or that is called as the language; empty: it has to be said.
+std::string language_of(const fs::path& templates, const std::string& kind) {
+  std::vector<std::string> those_with_it;
+  for (const std::string& language : folders_in(templates)) {
+    if (kind == language) return language;
+    const std::vector<std::string> kinds = folders_in(templates / language);
+    if (std::find(kinds.begin(), kinds.end(), kind) != kinds.end()) those_with_it.push_back(language);
+  }
+  return those_with_it.size() == 1 ? those_with_it.front() : "";
+}
+
 std::string replaced(std::string text, const std::string& name) {
   for (std::size_t at = 0; (at = text.find(kName, at)) != std::string::npos; at += name.size()) text.replace(at, std::strlen(kName), name);
   return text;
@@ -105,6 +116,27 @@ void point_at_sdk() {
   prepend("PATH", program_folder().string());
 }
 
+// How a plugin is built: by the first of these files that it has.
+struct Recipe {
+  const char* file;
+  std::vector<const char*> command;
+};
+const std::vector<Recipe> kRecipes = {
+    {"Makefile", {"make"}},
+    {"meson.build", {"sh", "-ec", "test -d build || meson setup build; ninja -C build; cp --remove-destination build/*.so ."}},
+    {"CMakeLists.txt", {"sh", "-ec", "cmake -S . -B build; cmake --build build"}},
+};
+
+// There is no recipe: a plugin that runs by the library of its base needs none.
+int build_nothing(const std::string& folder, const std::string& place) {
+  Problems problems;
+  const PluginSettings plugin = load_plugin_folder(place, problems);
+  if (!problems.empty()) return fail(problems.front().spell());
+  if (plugin.base.empty()) return fail(folder + " has neither Makefile, nor meson.build, nor CMakeLists.txt");
+  std::cout << "nothing is to be built: " << plugin.name << " runs by the library of its base " << plugin.base << '\n';
+  return 0;
+}
+
 int run_here(const std::vector<std::string>& words) {
   std::vector<char*> arguments;
   for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -120,9 +152,11 @@ int new_plugin(const NewOptions& options) {
   if (!templates) return fail(templates.error().text);
   if (!valid_plugin_name(options.name))
     return fail("bad plugin name \"" + printable(options.name, 100) + "\": A-Z a-z 0-9 _ - are allowed, and it may not be reserved");
-  auto language = chosen(options.language, "language", folders_in(*templates));
+  auto language = chosen(options.language.empty() ? language_of(*templates, options.kind) : options.language, "language", folders_in(*templates));
   if (!language) return fail(language.error().text);
-  auto kind = chosen(options.kind, "template", folders_in(*templates / *language), kDefaultTemplate);
+  const std::vector<std::string> kinds = folders_in(*templates / *language);
+  const bool has_default = std::find(kinds.begin(), kinds.end(), kDefaultTemplate) != kinds.end();
+  auto kind = chosen(options.kind == *language ? "" : options.kind, "template", kinds, has_default ? kDefaultTemplate : "");
   if (!kind) return fail(kind.error().text);
   const fs::path folder = fs::path(options.directory) / options.name;
   boost::system::error_code code;
@@ -141,10 +175,16 @@ int build_plugin(const std::string& folder) {
   if (code || !fs::exists(place / "plugin.toml", code)) return fail(folder + " is no plugin: it has no plugin.toml");
   point_at_sdk();
   if (::chdir(place.c_str()) != 0) return fail("cannot enter " + folder + ": " + std::strerror(errno));
-  if (fs::exists("Makefile", code)) return run_here({"make"});
-  if (fs::exists("meson.build", code)) return run_here({"sh", "-ec", "test -d build || meson setup build; ninja -C build; cp --remove-destination build/*.so ."});
-  if (fs::exists("CMakeLists.txt", code)) return run_here({"sh", "-ec", "cmake -S . -B build; cmake --build build"});
-  return fail(folder + " has neither Makefile, nor meson.build, nor CMakeLists.txt");
+  std::vector<const Recipe*> there;
+  for (const Recipe& recipe : kRecipes) {
+    if (fs::exists(recipe.file, code)) there.push_back(&recipe);
+  }
+  if (there.empty()) return build_nothing(folder, place.string());
+  std::string others;
+  for (std::size_t i = 1; i < there.size(); ++i) others += (i == 1 ? "" : " and ") + std::string(there[i]->file);
+  if (!others.empty()) std::cerr << folder << " is built by its " << there[0]->file << "; " << others << " is not used\n" << std::flush;
+  std::vector<std::string> command(there[0]->command.begin(), there[0]->command.end());
+  return run_here(command);
 }
 
 int exec_for_plugin(const Home& home, const std::string& name, const std::vector<std::string>& command) {

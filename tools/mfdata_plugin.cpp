@@ -77,12 +77,12 @@ void add_home_commands(CLI::App& app, Options& options, Run& run) {
 void add_author_commands(CLI::App& app, Options& options, Run& run) {
   auto* fresh = app.add_subcommand("new", "makes a folder with a plugin that builds, has a test and runs at once; asks for what is left open");
   fresh->add_option("NAME", options.fresh.name)->required();
-  fresh->add_option("--language", options.fresh.language, "c, c++ or rust");
-  fresh->add_option("--template", options.fresh.kind, "step; of c++ also batch, transform, predicate, listener");
+  fresh->add_option("--language", options.fresh.language, "c, c++, python or rust; toml: a plugin.toml that runs by the library of a plugin that came with mfdata");
+  fresh->add_option("--template", options.fresh.kind, "step; listener (c, c++); batch, transform, predicate (c++); archive, fork, move (toml)");
   fresh->add_option("--directory", options.fresh.directory, "where the folder is made")->capture_default_str();
   fresh->callback([&] { run = [&] { return tools::new_plugin(options.fresh); }; });
 
-  auto* build = app.add_subcommand("build", "builds a plugin by its Makefile, meson.build or CMakeLists.txt, with this SDK");
+  auto* build = app.add_subcommand("build", "builds a plugin by its Makefile, else its meson.build, else its CMakeLists.txt, with this SDK");
   build->add_option("DIR", options.directory, "its folder")->capture_default_str();
   build->callback([&] { run = [&] { return tools::build_plugin(options.directory); }; });
 

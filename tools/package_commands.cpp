@@ -83,7 +83,9 @@ void show_manifest(const PackageManifest& manifest) {
   row("maintainer    ", manifest.maintainer);
   row("url           ", manifest.url);
   const std::string major = std::to_string(manifest.abi_major) + '.';
-  row("ABI           ", manifest.abi_major == 0 ? "the library's code tells it, and its predicates: mfdata-plugin inspect"
+  row("base          ", manifest.base.empty() ? "" : manifest.base + ", by whose library it runs: the one that comes with mfdata");
+  row("ABI           ", !manifest.base.empty()     ? ""
+                        : manifest.abi_major == 0 ? "the library's code tells it, and its predicates: mfdata-plugin inspect"
                                                 : major + std::to_string(manifest.abi_minor) + ", needs " + major + std::to_string(manifest.need_minor));
   row("architecture  ", manifest.architecture);
   row("needs glibc   ", manifest.glibc);
@@ -104,9 +106,11 @@ Result<PackageManifest> manifest_of_folder(const std::string& folder) {
   CheckedPlugin plugin;
   plugin.settings = load_plugin_folder(folder, problems);
   if (!problems.empty()) return Error{Code::kBadConfig, 0, problems.front().spell()};
-  auto elf = read_elf_library(plugin.settings.library);
-  if (!elf) return elf.error();
-  plugin.elf = std::move(*elf);
+  if (plugin.settings.base.empty()) {
+    auto elf = read_elf_library(plugin.settings.library);
+    if (!elf) return elf.error();
+    plugin.elf = std::move(*elf);
+  }
   for (const StepSettings& step : plugin.settings.steps) {
     plugin.description.components.push_back({step.kind == WorkerKind::kStep ? "step" : "listener", step.component, ""});
   }

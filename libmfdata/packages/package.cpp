@@ -138,6 +138,7 @@ Result<PackageManifest> parse_manifest(const std::string& package, const std::st
                            text_of(out, "url"),
                            text_of(out, "architecture"),
                            text_of(out, "glibc"),
+                           text_of(out, "base"),
                            static_cast<unsigned>(number_of(out, "abi_major")),
                            static_cast<unsigned>(number_of(out, "abi_minor")),
                            static_cast<unsigned>(number_of(out, "need_minor")),
@@ -337,6 +338,7 @@ std::string PackageManifest::spell() const {
               {"abi_minor", abi_minor},
               {"need_minor", need_minor},
               {"components", components}};
+  if (!base.empty()) out["base"] = base;
   out["files"] = json::array();
   for (const PackagedFile& file : files)
     out["files"].push_back({{"path", file.path}, {"size", file.size}, {"sha256", file.sha256}, {"executable", file.executable}});

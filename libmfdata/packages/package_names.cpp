@@ -19,6 +19,8 @@ namespace {
 
 constexpr std::size_t kMaxPath = 200;
 constexpr const char* kIgnoreFile = ".releaseignore";
+// What builds leave behind, unless .releaseignore takes it back ("!build/").
+constexpr const char* kBuildTrees = "build*/\ntarget/\n__pycache__/\n*.o\n";
 
 // What an author keeps beside the plugin and never ships: build directories, earlier packages and their signatures.
 bool stays_out(const fs::path& path, bool is_directory) {
@@ -29,9 +31,9 @@ bool stays_out(const fs::path& path, bool is_directory) {
 Result<ReleaseIgnore> ignore_file_of(const std::string& folder) {
   const fs::path path = fs::path(folder) / kIgnoreFile;
   boost::system::error_code code;
-  if (fs::symlink_status(path, code).type() == fs::file_not_found) return ReleaseIgnore("");
+  if (fs::symlink_status(path, code).type() == fs::file_not_found) return ReleaseIgnore(kBuildTrees);
   const auto text = small_file(path);
-  return text ? Result<ReleaseIgnore>(ReleaseIgnore(*text))
+  return text ? Result<ReleaseIgnore>(ReleaseIgnore(kBuildTrees + *text))
               : Error{Code::kBadConfig, 0, path.string() + " cannot be read: it has to be a text file of at most 1 MiB"};
 }
 

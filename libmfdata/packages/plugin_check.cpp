@@ -121,7 +121,9 @@ Result<CheckedPlugin> check_plugin_folder(const std::string& folder) {
   plugin.settings = load_plugin_folder(source.string(), problems);
   if (!problems.empty()) return bad(all_problems(problems));
   if (!fs::is_regular_file(plugin.settings.library, code))
-    return bad("the library " + plugin.settings.library + " that plugin.toml names is missing: build it first");
+    return bad(plugin.settings.base.empty() ? "the library " + plugin.settings.library + " that plugin.toml names is missing: build it first"
+                                            : "the library " + plugin.settings.library + " of its base " + plugin.settings.base +
+                                                  " is missing: the installation of mfdata is incomplete");
   auto elf = read_elf_library(plugin.settings.library);
   if (!elf) return elf.error();
   plugin.elf = std::move(*elf);
@@ -141,6 +143,13 @@ PackageManifest manifest_of(const CheckedPlugin& plugin) {
   manifest.license = plugin.settings.license;
   manifest.maintainer = plugin.settings.maintainer;
   manifest.url = plugin.settings.url;
+  manifest.base = plugin.settings.base;
+  if (!manifest.base.empty()) {  // what the library is like is found where it is installed
+    for (const StepSettings& step : plugin.settings.steps) {
+      manifest.components.push_back((step.kind == WorkerKind::kStep ? "step " : "listener ") + step.name);
+    }
+    return manifest;
+  }
   manifest.architecture = plugin.elf.architecture;
   manifest.glibc = plugin.elf.newest("GLIBC_");
   manifest.abi_major = plugin.description.abi_major;
@@ -152,11 +161,13 @@ PackageManifest manifest_of(const CheckedPlugin& plugin) {
 }
 
 std::string disagreement_of(const CheckedPlugin& plugin) {
+  if (!plugin.settings.base.empty()) return "";
   const std::string said = plugin.description.id + ' ' + plugin.description.version, written = plugin.settings.name + ' ' + plugin.settings.version;
   return said == written ? "" : "plugin.toml says " + printable(written, 200) + ", the library " + printable(said, 200);
 }
 
 std::string unfit_here(const PackageManifest& manifest) {
+  if (!manifest.base.empty()) return "";
   if (std::string other = other_machine(manifest.architecture); !other.empty()) return other;
   const std::string host = std::to_string(MFDATA_ABI_MAJOR) + '.';
   if (manifest.abi_major != MFDATA_ABI_MAJOR)
@@ -177,6 +188,7 @@ std::string untruth_of(const PackageManifest& manifest, const CheckedPlugin& plu
                {"license", manifest.license, found.license},
                {"maintainer", manifest.maintainer, found.maintainer},
                {"url", manifest.url, found.url},
+               {"base", manifest.base, found.base},
                {"architecture", manifest.architecture, found.architecture},
                {"glibc", manifest.glibc, found.glibc},
                {"ABI", spell_abi(manifest), spell_abi(found)},
@@ -198,8 +210,9 @@ Result<std::string> pack_plugin(const std::string& folder, const std::string& di
   manifest.files = std::move(*files);
   const std::string library = fs::path(plugin->settings.library).lexically_normal().lexically_relative(plugin->settings.directory).string();
   for (const std::string& needed : {std::string("plugin.toml"), library}) {
+    if (needed == library && !plugin->settings.base.empty()) continue;
     const bool there = std::any_of(manifest.files.begin(), manifest.files.end(), [&](const PackagedFile& file) { return file.path == needed; });
-    if (!there) return bad(folder + ": " + needed + " would not be in the package: it is hidden, or .releaseignore names it");
+    if (!there) return bad(folder + ": " + needed + " would not be in the package: it is hidden, or .releaseignore names it, or it stands where builds are made (a line \"!build/\" in .releaseignore takes that folder back)");
   }
   return write_package(plugin->settings.directory, manifest, directory);
 }

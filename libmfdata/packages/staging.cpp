@@ -81,6 +81,18 @@ Result<void> copy_folder(const Store& store, const fs::path& from, const fs::pat
   return {};
 }
 
+// One that is left out as part of a build tree is there, and would be said to be missing.
+Result<void> check_library_is_copied(const fs::path& from, const fs::path& to) {
+  Problems problems;
+  const PluginSettings plugin = load_plugin_folder(to.string(), problems);
+  boost::system::error_code code;
+  if (!problems.empty() || !plugin.base.empty() || fs::exists(plugin.library, code)) return {};
+  const fs::path library = fs::path(plugin.library).lexically_relative(to);
+  if (!fs::exists(from / library, code)) return {};
+  return bad((from / library).string() + " would not be installed: it is hidden, or .releaseignore names it, or it stands where builds are made" +
+             " (a line \"!build/\" in .releaseignore takes that folder back)");
+}
+
 // The key that a package has to be signed with: one is asked for as soon as the home trusts any.
 Result<void> check_signature(const Home& home, const GeneralSettings& settings, const std::string& package, const std::string& signature,
                              const InstallOptions& options) {
@@ -259,6 +271,7 @@ Result<StagedPlugin> stage(const Store& store, const GeneralSettings& settings, 
       if (!fs::is_regular_file(source / "plugin.toml", code)) return bad(path + " is no plugin: it has no plugin.toml");
       MFDATA_TRY(check_folder_owner(store, source));
       MFDATA_TRY(copy_folder(store, source, fresh));
+      MFDATA_TRY(check_library_is_copied(source, fresh));
     } else {
       auto fetched = fetch_package(store, settings, path, fresh, options);
       if (!fetched) return fetched.error();

@@ -49,10 +49,32 @@ const std::vector<KeyRule> kMfdataRules = {
     {"metrics", "listen", T::kString, "127.0.0.1:9464", "address of /metrics, /healthz and /readyz; empty: none"},
 };
 
+const std::vector<SchemaType> kSchemaTypes = {
+    {"string", T::kString, false, false, "a text; \"choices\" may say which"},
+    {"bool", T::kBool, false, false, "true or false"},
+    {"integer", T::kInteger, false, false, "a whole number, from \"min\" to \"max\""},
+    {"real", T::kReal, false, false, "a number, from \"min\" to \"max\""},
+    {"duration", T::kDuration, false, false, "seconds, or a text such as \"200ms\", \"10m\", \"2h\", \"7d\"; the plugin reads seconds"},
+    {"size", T::kSize, false, false, "bytes, or a text such as \"10MB\", \"1GB\", \"4KiB\"; the plugin reads bytes"},
+    {"strings", T::kStrings, false, false, "an array of texts"},
+    {"path", T::kString, true, false, "a path"},
+    {"target", T::kString, true, true, "where files go: a step, \"plugin/step\", which has to be there, or an absolute directory"},
+    {"targets", T::kStrings, true, true, "an array of those"},
+    {"any", T::kAny, false, false, "whatever TOML has"},
+};
+
+std::string names_of_schema_types() {
+  std::string names;
+  for (const SchemaType& type : kSchemaTypes) names += (names.empty() ? "" : "|") + std::string(type.name);
+  return names;
+}
+const std::string kSchemaTypeNames = names_of_schema_types();
+
 const std::vector<KeyRule> kPluginRules = {
     {"plugin", "name", T::kString, nullptr, "the plugin's name: A-Z a-z 0-9 _ -"},
     {"plugin", "version", T::kString, nullptr, "its version"},
-    {"plugin", "library", T::kString, nullptr, "its shared object, relative to this file"},
+    {"plugin", "library", T::kString, nullptr, "its shared object, relative to this file; or it has a base"},
+    {"plugin", "base", T::kString, nullptr, "instead of a library: the plugin that came with mfdata by whose library it runs, \"exec\" for example"},
     {"plugin", "abi", T::kInteger, "1", "major version of the ABI it was built for", nullptr, 1, 1000},
     {"plugin", "summary", T::kString, "", "one line"},
     {"plugin", "license", T::kString, "", "SPDX identifier"},
@@ -87,13 +109,18 @@ const std::vector<KeyRule> kPluginRules = {
     {"listener.*", "rlimit_stack", T::kSize, "0", "as for steps"},
     {"listener.*", "rlimit_fsize", T::kSize, "0", "as for steps"},
     {"listener.*", "log_level", T::kString, "", "as [log] level, for this listener", "|debug|info|warning|error"},
-    {"schema.*", "type", T::kString, "string", "type of the key of [custom]", "string|bool|integer|real|duration|size|strings|path|target|targets|any"},
+    {"schema.*", "type", T::kString, "string", "type of the key of [custom]", kSchemaTypeNames.c_str()},
     {"schema.*", "default", T::kAny, nullptr, "its default"},
     {"schema.*", "help", T::kString, "", "one line"},
     {"schema.*", "min", T::kReal, nullptr, "smallest value", nullptr, -9e18},
     {"schema.*", "max", T::kReal, nullptr, "largest value", nullptr, -9e18},
     {"schema.*", "choices", T::kStrings, "", "the values allowed"},
     {"schema.*", "secret", T::kBool, "false", "its value is never shown"},
+    {"switch_rules", "type", T::kString, nullptr, "how a pattern is compared with the tag; \"bytes\" compares the first bytes of the file, and \"plugin\" calls a predicate",
+     "equal|notequal|fnmatch|notfnmatch|regex|notregex|bytes|notbytes|alwaystrue|plugin"},
+    {"switch_rules", "tag", T::kString, nullptr, "the name of the tag; bytes, notbytes, alwaystrue and plugin have none"},
+    {"switch_rules", "switch", T::kString, "switch", "the plugin that evaluates the rules"},
+    {"switch_rules", "rules", T::kAny, nullptr, "a table: { \"pattern\" = [\"step\", \"plugin/step\", \"plugin/step*\"] }; \"*\" allows a hard link"},
 };
 
 // Sections that are planned: nothing reads them, so they would have no effect.
@@ -159,11 +186,7 @@ void check_section(const ConfigValue& section, ConfigFile file, const std::strin
     const std::string key = split_variant(name).key;
     const KeyRule* rule = find_rule(file, rules, key);
     if (!rule) {
-      std::vector<std::string> known;
-      for (const KeyRule& candidate : key_rules(file)) {
-        if (candidate.section == rules) known.emplace_back(candidate.key);
-      }
-      add(problems, value.where(), "unknown key \"" + name + "\" in [" + shown + ']', did_you_mean(key, known));
+      add(problems, value.where(), "unknown key \"" + name + "\" in [" + shown + ']', did_you_mean(key, keys_of(file, rules)));
       continue;
     }
     const std::string wrong = complaint(*rule, value);
@@ -178,7 +201,7 @@ std::vector<std::string> top_names(ConfigFile file) {
     const std::string top = split(rule.section, '.')[0];
     if (std::find(names.begin(), names.end(), top) == names.end()) names.push_back(top);
   }
-  if (file == ConfigFile::kPlugin) names.insert(names.end(), {"custom", "switch_rules"});
+  if (file == ConfigFile::kPlugin) names.emplace_back("custom");
   return names;
 }
 
@@ -262,6 +285,23 @@ const std::vector<KeyRule>& key_rules(ConfigFile file) {
   return file == ConfigFile::kMfdata ? kMfdataRules : kPluginRules;
 }
 
+const std::vector<SchemaType>& schema_types() { return kSchemaTypes; }
+
+const SchemaType* find_schema_type(std::string_view name) {
+  const auto at = std::find_if(kSchemaTypes.begin(), kSchemaTypes.end(), [&](const SchemaType& type) { return type.name == name; });
+  return at == kSchemaTypes.end() ? nullptr : &*at;
+}
+
+std::vector<std::string> keys_of(ConfigFile file, std::string_view section) {
+  std::vector<std::string> keys;
+  for (const KeyRule& rule : key_rules(file)) {
+    if (rule.section == section) keys.emplace_back(rule.key);
+  }
+  return keys;
+}
+
+std::vector<std::string> choices_of(const KeyRule& rule) { return rule.choices ? split(rule.choices, '|') : std::vector<std::string>(); }
+
 std::string complaint(const KeyRule& rule, const ConfigValue& value) {
   using Kind = ConfigValue::Kind;
   const auto bounded = [&](double number, const char* unit) -> std::string {
@@ -274,7 +314,7 @@ std::string complaint(const KeyRule& rule, const ConfigValue& value) {
     case T::kString: {
       if (value.kind() != Kind::kString) return found;
       if (!rule.choices) return "";
-      const auto choices = split(rule.choices, '|');
+      const auto choices = choices_of(rule);
       if (std::find(choices.begin(), choices.end(), value.string()) != choices.end()) return "";
       return "is one of " + std::string(rule.choices) + ", not \"" + value.string().substr(0, 40) + '"';
     }

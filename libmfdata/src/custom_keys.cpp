@@ -15,23 +15,19 @@ void add(Problems& problems, const Location& where, std::string text, std::strin
 // The rule that a [schema.KEY] is for [custom] KEY.
 KeyRule rule_of(const std::string& key, const std::string& type) {
   using T = KeyRule::Type;
-  static const std::vector<std::pair<const char*, T>> kTypes = {
-      {"bool", T::kBool}, {"integer", T::kInteger}, {"real", T::kReal}, {"duration", T::kDuration},
-      {"size", T::kSize}, {"strings", T::kStrings}, {"targets", T::kStrings}, {"any", T::kAny}};
-  KeyRule rule{"custom", key.c_str(), T::kString, nullptr, "", nullptr, type == "integer" || type == "real" ? -9e18 : 0};
-  for (const auto& [name, value] : kTypes) {
-    if (type == name) rule.type = value;
-  }
-  return rule;
+  const SchemaType* known = find_schema_type(type);
+  const T of_value = known ? known->type : T::kString;
+  return KeyRule{"custom", key.c_str(), of_value, nullptr, "", nullptr, of_value == T::kInteger || of_value == T::kReal ? -9e18 : 0};
 }
 
-std::vector<std::string> keys_of_type(const ConfigValue& tree, const std::vector<std::string>& types) {
+template <class Wanted>
+std::vector<std::string> keys_of_type(const ConfigValue& tree, Wanted wanted) {
   std::vector<std::string> all;
   const ConfigValue* schema = tree.find("schema");
   if (!schema) return all;
   for (const auto& [key, keys] : schema->table()) {
     const std::string type = SectionReader(ConfigFile::kPlugin, "schema.*", &keys).text("type");
-    if (std::find(types.begin(), types.end(), type) != types.end()) all.push_back(key);
+    if (const SchemaType* known = find_schema_type(type); known && wanted(*known)) all.push_back(key);
   }
   return all;
 }
@@ -68,12 +64,12 @@ void apply_schema(const ConfigValue& tree, ConfigValue& custom, Problems& proble
   }
 }
 
-std::vector<std::string> target_keys(const ConfigValue& tree) { return keys_of_type(tree, {"target", "targets"}); }
+std::vector<std::string> target_keys(const ConfigValue& tree) { return keys_of_type(tree, [](const SchemaType& type) { return type.is_target; }); }
 
-std::vector<std::string> path_keys(const ConfigValue& tree) { return keys_of_type(tree, {"path", "target", "targets"}); }
+std::vector<std::string> path_keys(const ConfigValue& tree) { return keys_of_type(tree, [](const SchemaType& type) { return type.is_path; }); }
 
-void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problems) {
-  std::vector<std::string> known;
+void check_custom_keys(const std::vector<ConfigValue>& layers, const std::vector<std::string>& of_base, Problems& problems) {
+  std::vector<std::string> known = of_base;
   for (const char* section : {"custom", "schema"}) {
     const ConfigValue* keys = layers.front().find(section);
     if (!keys || keys->kind() != ConfigValue::Kind::kTable) continue;

@@ -17,7 +17,8 @@ std::vector<std::string> target_keys(const ConfigValue& tree);
 // Keys that are paths or name steps: what stands in their braces is the configuration's.
 std::vector<std::string> path_keys(const ConfigValue& tree);
 
-// A key that only an override has is a mistake: the plugin would never read it. `layers`: the plugin's own file first.
-void check_custom_keys(const std::vector<ConfigValue>& layers, Problems& problems);
+// A key that only an override has is a mistake: the plugin would never read it. `layers`: the plugin's own file first; `of_base`:
+// keys that its base has.
+void check_custom_keys(const std::vector<ConfigValue>& layers, const std::vector<std::string>& of_base, Problems& problems);
 
 }  // namespace mfdata

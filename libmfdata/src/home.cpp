@@ -139,11 +139,28 @@ Result<std::string> find_program(const std::string& name) {
   return Error{Code::kNotFound, 0, "the program " + name + " stands neither beside this one nor in libexec/mfdata: the installation is incomplete"};
 }
 
-Result<std::string> find_builtin_plugin(const std::string& name) {
+static std::vector<fs::path> builtin_folders() {
   const fs::path folder = program_folder();
+  return {folder / ".." / MFDATA_LIBDIR / "mfdata/plugins", folder / "../lib/mfdata/plugins", folder / "../sample_plugins"};
+}
+
+std::vector<std::string> builtin_plugins() {
+  std::vector<std::string> names;
   boost::system::error_code code;
-  for (const fs::path& candidate : {folder / ".." / MFDATA_LIBDIR / "mfdata/plugins" / name, folder / "../lib/mfdata/plugins" / name,
-                                    folder / "../sample_plugins" / name}) {
+  for (const fs::path& folder : builtin_folders()) {
+    for (fs::directory_iterator at(folder, code), end; !code && at != end; at.increment(code)) {
+      if (fs::is_regular_file(at->path() / "plugin.toml", code)) names.push_back(at->path().filename().string());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+Result<std::string> find_builtin_plugin(const std::string& name) {
+  boost::system::error_code code;
+  for (const fs::path& folder : builtin_folders()) {
+    const fs::path candidate = folder / name;
     if (fs::is_regular_file(candidate / "plugin.toml", code)) return fs::canonical(candidate).string();
   }
   return Error{Code::kNotFound, 0, "no plugin \"" + name + "\" came with this installation"};

@@ -19,6 +19,7 @@
 #include "libmfdata/spool_layout.hpp"
 #include "libmfdata/toml_reader.hpp"
 #include "libmfdata/version.hpp"
+#include "base_plugin.hpp"
 #include "custom_keys.hpp"
 #include "overrides.hpp"
 #include "placeholders.hpp"
@@ -197,17 +198,22 @@ void take_no_match_policy(const ConfigValue& tree, PluginSettings& plugin) {
 }
 
 // The members of a merged, checked plugin tree. `installed_as` wins over the name in it (install --new-name).
-PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folder, const std::string& installed_as, Problems& problems) {
+// `base`: by whose library it runs; nullptr: by its own.
+PluginSettings plugin_settings(const ConfigValue& tree, const BasePlugin* base, const std::string& folder, const std::string& installed_as,
+                               Problems& problems) {
   PluginSettings plugin;
   plugin.directory = folder;
   const ConfigValue* head = tree.find("plugin");
   const Location where{folder + "/plugin.toml", 0, 0, ""};
   for (const char* key : {"name", "version", "library"}) {
     const ConfigValue* value = head ? head->find(key) : nullptr;
-    if (!value) add(problems, head ? head->where() : where, std::string("[plugin] ") + key + " is missing");
+    const bool is_library = std::string_view(key) == "library";
+    if (value || (is_library && base)) continue;
+    add(problems, head ? head->where() : where, std::string("[plugin] ") + key + " is missing",
+        is_library ? "a plugin without a library of its own names a plugin that came with mfdata: base = \"exec\"" : "");
   }
   if (!problems.empty()) return plugin;
-  const std::string library = head->find("library")->string();
+  const std::string library = base ? "" : head->find("library")->string();
   if (library.starts_with('/') || fs::path(library).lexically_normal().string().starts_with("..")) {
     add(problems, head->find("library")->where(), "library is a file of the plugin's folder, not \"" + library + '"');
   }
@@ -218,7 +224,8 @@ PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folde
   plugin.license = reader.text("license");
   plugin.maintainer = reader.text("maintainer");
   plugin.url = reader.text("url");
-  plugin.library = (fs::path(folder) / reader.text("library")).string();
+  plugin.library = base ? base->library : (fs::path(folder) / library).string();
+  if (base) plugin.base = base->name, plugin.base_directory = base->folder;
   if (!valid_plugin_name(plugin.name)) {
     add(problems, reader.where("name"), "bad plugin name \"" + plugin.name + "\": A-Z a-z 0-9 _ - are allowed, and it may not be reserved");
   }
@@ -236,6 +243,7 @@ PluginSettings plugin_settings(const ConfigValue& tree, const std::string& folde
           std::any_of(plugin.steps.begin(), plugin.steps.end(), [&name = name](const StepSettings& step) { return step.name == name; });
       if (taken) add(problems, keys.where(), "there is a step \"" + name + "\" already: a listener needs a name of its own");
       plugin.steps.push_back(make(plugin.name, name, keys));
+      if (base && !keys.find("component")) plugin.steps.back().component = base->component_for(kind, name);
     }
   }
   plugin.rules = switch_rules(plugin.name, tree, plugin.rule_problems);
@@ -369,6 +377,16 @@ struct ReadPlugin {
   Problems problems;
 };
 
+// Looks into what the layers say of [custom], and puts the layer of the base below them, when the plugin has one.
+std::optional<BasePlugin> base_below(std::vector<ConfigValue>& layers, Problems& problems) {
+  std::optional<BasePlugin> base = base_of(layers.front(), problems);
+  if (!problems.empty()) return base;
+  if (base) check_keys_of_base(layers.front(), *base, problems);
+  check_custom_keys(layers, base ? base->custom_keys : std::vector<std::string>(), problems);
+  if (base) layers.insert(layers.begin(), base->layer);
+  return base;
+}
+
 // One plugin with the operator's layers. Looks at nothing but its files: plugins are read side by side.
 ReadPlugin read_plugin(const Home& home, const PluginFolder& plugin, const std::string& config_name) {
   std::vector<ConfigValue> layers;
@@ -377,11 +395,14 @@ ReadPlugin read_plugin(const Home& home, const PluginFolder& plugin, const std::
   read_layer(plugin.folder + "/plugin.toml", ConfigFile::kPlugin, true, layers, own);
   read_layer(home.override_of(plugin.name), ConfigFile::kPlugin, false, layers, own);
   read_layer(layer_of_administrator(home) / "plugins.d" / (plugin.name + ".toml"), ConfigFile::kPlugin, false, layers, own);
+  std::optional<BasePlugin> base;
   if (own.empty()) {
     check_overrides(layers, own);
-    check_custom_keys(layers, own);
+    base = base_below(layers, own);
   }
-  if (own.empty()) read.settings = plugin_settings(merge_layers(std::move(layers), config_name), plugin.folder, plugin.name, own);
+  if (own.empty()) {
+    read.settings = plugin_settings(merge_layers(std::move(layers), config_name), base ? &*base : nullptr, plugin.folder, plugin.name, own);
+  }
   return read;
 }
 
@@ -473,7 +494,9 @@ PluginSettings load_plugin_folder(const std::string& folder, Problems& problems)
   std::vector<ConfigValue> layers;
   read_layer(fs::path(folder) / "plugin.toml", ConfigFile::kPlugin, true, layers, problems);
   if (!problems.empty()) return {};
-  PluginSettings plugin = plugin_settings(merge_layers(std::move(layers), ""), folder, "", problems);
+  const std::optional<BasePlugin> base = base_below(layers, problems);
+  if (!problems.empty()) return {};
+  PluginSettings plugin = plugin_settings(merge_layers(std::move(layers), ""), base ? &*base : nullptr, folder, "", problems);
   problems.insert(problems.end(), plugin.rule_problems.begin(), plugin.rule_problems.end());
   return plugin;
 }
@@ -488,9 +511,14 @@ void find_misspelt(const PluginSettings& plugin, Settings& settings, const Home&
 ConfigValue resolved_custom(const PluginSettings& plugin, const Settings& settings, const Home& home, const std::string& step, Problems& problems) {
   ConfigValue custom = plugin.custom;
   const Names names = names_of(plugin, settings, home, step);
+  Names names_of_base = names;  // in what the base's own file says, the plugin's folder is the base's
+  for (auto& [name, value] : names_of_base) {
+    if (name == "plugin_dir" && !plugin.base.empty()) value = plugin.base_directory;
+  }
   for (auto& [key, value] : custom.table()) {
     const bool path = std::find(plugin.path_keys.begin(), plugin.path_keys.end(), key) != plugin.path_keys.end();
-    substitute(value, names, path ? Braces::kPath : Braces::kText, plugin.name + ": [custom] " + key, problems);
+    const bool of_base = !plugin.base.empty() && value.where().file == plugin.base_directory + "/plugin.toml";
+    substitute(value, of_base ? names_of_base : names, path ? Braces::kPath : Braces::kText, plugin.name + ": [custom] " + key, problems);
   }
   return custom;
 }

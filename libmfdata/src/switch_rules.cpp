@@ -8,13 +8,13 @@
 #include <mfdata/bytes_pattern.hpp>
 #include <mfdata/python_regex.hpp>
 
+#include "libmfdata/config_rules.hpp"
 #include "libmfdata/tag_set.hpp"
 
 namespace mfdata {
 namespace {
 
-const std::vector<std::string> kTypes = {"equal", "notequal", "fnmatch", "notfnmatch", "regex", "notregex", "bytes", "notbytes", "alwaystrue", "plugin"};
-const std::vector<std::string> kKeys = {"type", "tag", "switch", "rules"};
+constexpr const char* kSection = "switch_rules";
 
 bool has_no_tag(const std::string& type) { return type == "alwaystrue" || type == "plugin" || type.ends_with("bytes"); }
 
@@ -77,6 +77,8 @@ bool read_block(const ConfigValue& block, SwitchRule& rule, Problems& problems) 
     add(problems, block.where(), std::string("a block is a table, not ") + block.kind_name());
     return false;
   }
+  static const std::vector<std::string> kKeys = keys_of(ConfigFile::kPlugin, kSection);
+  static const std::vector<std::string> kTypes = choices_of(*find_rule(ConfigFile::kPlugin, kSection, "type"));
   for (const auto& [key, value] : block.table()) {
     if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) add(problems, value.where(), "unknown key \"" + key + '"', did_you_mean(key, kKeys));
   }

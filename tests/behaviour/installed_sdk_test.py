@@ -11,7 +11,9 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
 from harness import BUILD, PROJECT, content, context_of, main, mount_tmpfs, need_root, wait_for
 from installed import Installed
 
-TEMPLATES = [("c", "step"), ("c++", "step"), ("c++", "batch"), ("c++", "transform"), ("c++", "predicate"), ("c++", "listener"), ("rust", "step")]
+TEMPLATES = [("c", "step"), ("c", "listener"), ("c++", "step"), ("c++", "batch"), ("c++", "transform"), ("c++", "predicate"), ("c++", "listener"), ("python", "step"), ("rust", "step"),
+             ("toml", "archive"), ("toml", "fork"), ("toml", "move")]
+SCRIPTS = {("python", "step"): ".py", ("toml", "fork"): ".sh"}  # what stands beside the plugin.toml of one that has a base
 CMAKE = """cmake_minimum_required(VERSION 3.20)
 project(lines CXX)
 find_package(mfdata-sdk 0.1 REQUIRED)
@@ -50,7 +52,7 @@ class InstalledSdk(Installed):
         script = script.replace("\nsleep 1\n", "\nuntil mfdata --home home status > /dev/null 2>&1; do sleep 0.1; done\n")
         self.assertIn("\nmfdata --home home stop\n", script)  # what was rebuilt is there before
         script = script.replace("\nmfdata --home home stop\n", "\nuntil mfdata-plugin --home home list | grep -q '^lines.* 0[.]3[.]0'; do sleep 0.1; done\nmfdata --home home stop\n")
-        script = script.replace("--language c++", f"--language {language}").replace("lines/lines.cpp", {"c": "lines/lines.c", "c++": "lines/lines.cpp", "rust": "lines/src/lib.rs"}[language])
+        script = script.replace("--language c++", f"--language {language}").replace("lines/lines.cpp", {"c": "lines/lines.c", "c++": "lines/lines.cpp", "python": "lines/lines.py", "rust": "lines/src/lib.rs"}[language])
         out = self.run_here(*self.nothing_but_the_prefix(), "bash", "-c", script)
         self.assertIn(" 0 failed", out)
         self.assertIn("installed lines 0.2.0; the loader takes it up", out)
@@ -63,6 +65,9 @@ class InstalledSdk(Installed):
 
     def test_tutorial_in_c(self):
         self.tutorial("c")
+
+    def test_tutorial_in_python(self):
+        self.tutorial("python")
 
     def test_tutorial_in_rust(self):
         self.tutorial("rust")
@@ -78,11 +83,16 @@ class InstalledSdk(Installed):
             self.run_here("make", "-C", f"{language}/{name}", "test")
             self.assertIn(" 0 failed", self.run_here("mfdata-plugin", "validate", f"{language}/{name}"))
             package = self.run_here("mfdata-plugin", "pack", f"{language}/{name}").strip().splitlines()[-1]
-            self.assertEqual(self.run_here("tar", "tzf", package).split(), ["manifest.json", f"{name}.so", "plugin.toml"])
+            script = SCRIPTS.get((language, kind)) if language in ("python", "toml") else ".so"
+            self.assertEqual(self.run_here("tar", "tzf", package).split(), ["manifest.json", *([f"{name}{script}"] if script else []), "plugin.toml"])
+            home = self.home("archive", settings='[data]\nentry_step = "archive/main"\n')
+            self.run_here("mfdata-plugin", "--home", home.root, "install", self.directory / package)
+            self.assertIn(f"my-{kind}", self.run_here("mfdata-plugin", "--home", home.root, "list"))
+            self.run_here("mfdata", "--home", home.root, "check")
 
     def test_listener_and_predicate_of_the_templates_run_in_a_loader(self):
-        for kind in ("listener", "predicate"):
-            self.run_here("mfdata-plugin", "new", kind, "--language", "c++", "--template", kind)
+        for kind, language in (("listener", "c"), ("predicate", "c++")):
+            self.run_here("mfdata-plugin", "new", kind, "--language", language, "--template", kind)
             self.run_here("mfdata-plugin", "build", kind)
         home = self.home("switch", "archive", self.directory / "listener", self.directory / "predicate", settings='[data]\nentry_step = "switch/main"\n[loader]\npredicate_timeout = 60\n').start()
         address = home.root / "run/listener.sock"
@@ -102,6 +112,15 @@ class InstalledSdk(Installed):
     def listens(address):
         with socket.socket(socket.AF_UNIX) as peer:
             return peer.connect_ex(str(address)) == 0
+
+    def test_documents_are_installed_with_all_that_they_link_to(self):
+        installed = self.prefix / "share/doc/mfdata"
+        pages = [installed / "README.md", *sorted((installed / "doc").glob("*.md"))]
+        self.assertEqual({page.name for page in pages}, {"README.md", *(page.name for page in (PROJECT / "doc").glob("*.md"))})
+        for page in pages:
+            for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+                self.assertTrue((page.parent / link).is_file(), f"{page.name} links {link}")
+        self.assertTrue((installed / "sample_plugins/minimal/minimal.c").is_file())
 
     def test_failure_of_a_template_s_step_fails_its_test(self):
         self.run_here("mfdata-plugin", "new", "bad", "--language", "c++", "--template", "step")
@@ -129,7 +148,7 @@ class InstalledSdk(Installed):
         self.assertIn("result: ok", self.run_here("mfdata-plugin", "run", "lines", __file__))
 
     def test_new_says_what_is_missing_or_wrong(self):
-        for words, said in ((["x"], "say which language: c, c++, rust"), (["x", "--language", "c++", "--template", "stp"], 'did you mean "step"?'),
+        for words, said in ((["x"], "say which language: c, c++, python, rust, toml"), (["x", "--language", "toml"], "say which template: archive, fork, move"), (["x", "--language", "c++", "--template", "stp"], 'did you mean "step"?'),
                             (["x", "--language", "C++"], 'did you mean "c++"?'), (["x", "--language", "c", "--template", "batch"], 'no template "batch"'),
                             (["a/b", "--language", "c", "--template", "step"], "bad plugin name"), (["core", "--language", "c", "--template", "step"], "bad plugin name")):
             self.assertIn(said, self.run_here("mfdata-plugin", "new", *words, check=False))
@@ -144,7 +163,7 @@ class InstalledSdk(Installed):
         out, error = process.communicate(timeout=300)
         os.close(master)
         os.close(slave)
-        self.assertIn("language (c, c++, rust):", error)
+        self.assertIn("language (c, c++, python, rust, toml):", error)
         self.assertIn("made ./asked", out)
 
     @need_root

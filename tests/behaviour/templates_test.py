@@ -58,11 +58,65 @@ class Templates(Installed):
             del self.environment["LD_PRELOAD"]
 
     def test_new_without_a_terminal_takes_the_template_step(self):
-        for language in ("c", "c++", "rust"):
+        for language in ("c", "c++", "python", "rust"):
             name = "made_" + language.replace("+", "p")
             self.assertIn(f"made ./{name}", self.run_here("mfdata-plugin", "new", name, "--language", language))
             self.assertIn("[step.main]", (self.directory / name / "plugin.toml").read_text())
-        self.assertIn("say which language: c, c++, rust", self.run_here("mfdata-plugin", "new", "other", check=False))
+        self.assertIn("say which language: c, c++, python, rust, toml", self.run_here("mfdata-plugin", "new", "other", check=False))
+
+    def test_template_that_one_language_has_needs_no_language(self):
+        for kind, said in (("fork", 'base = "fork"'), ("python", 'base = "exec"'), ("batch", "made_batch.so")):
+            self.run_here("mfdata-plugin", "new", f"made_{kind}", "--template", kind)
+            self.assertIn(said, (self.directory / f"made_{kind}/plugin.toml").read_text())
+        self.assertIn("say which language", self.run_here("mfdata-plugin", "new", "other", "--template", "listener", check=False))
+
+    def test_plugin_with_a_base_needs_nothing_to_build_it(self):
+        folder = self.made("lines", "python", "step")
+        (folder / "Makefile").unlink()
+        self.assertIn("nothing is to be built: lines runs by the library of its base exec", self.run_here("mfdata-plugin", "build", folder))
+
+    def test_build_says_by_which_of_several_recipes_it_builds(self):
+        folder = self.made("lines", "c", "step")
+        (folder / "CMakeLists.txt").write_text("message(FATAL_ERROR not_this_one)\n")
+        self.assertIn("is built by its Makefile; CMakeLists.txt is not used", self.run_here("mfdata-plugin", "build", folder))
+        self.assertTrue((folder / "lines.so").exists())
+
+    def test_makefile_links_the_libraries_of_pkgs_and_ldlibs(self):
+        for language, source, libraries in (("c", "lines.c", "LDLIBS"), ("c++", "lines.cpp", "PKGS")):
+            with self.subTest(language=language):
+                shutil.rmtree(self.directory / "lines", ignore_errors=True)
+                folder = self.made("lines", language, "step")
+                (folder / source).write_text('#include <zlib.h>\n' + (folder / source).read_text().replace("0.1.0", "0.1.0") + "\nextern const char *version_of_zlib(void);\n"
+                                             "const char *version_of_zlib(void) { return zlibVersion(); }\n")
+                self.assertIn("zlibVersion", self.run_here("mfdata-plugin", "build", folder, check=False))
+                self.change(folder / "Makefile", f"{libraries} =\n", f"{libraries} = {'-lz' if libraries == 'LDLIBS' else 'zlib'}\n")
+                self.run_here("mfdata-plugin", "build", folder)
+                self.assertIn("libz.so", self.run_here("ldd", folder / "lines.so"))
+
+    def test_package_leaves_build_trees_out_unless_they_are_taken_back(self):
+        folder = self.made("lines", "python", "step")
+        for path in ("build/a", "build-debug/a", "target/release/a", "__pycache__/a.pyc", ".git/HEAD", "deep/build/a", "lines.o", "data/a.txt", "builder.py"):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text("x")
+        packed = lambda: self.run_here("tar", "tzf", self.run_here("mfdata-plugin", "pack", folder).strip().splitlines()[-1]).split()
+        kept = ["manifest.json", "builder.py", "data/a.txt", "lines.py", "plugin.toml"]
+        self.assertEqual(packed(), kept)
+        with open(folder / ".releaseignore", "a") as ignore:
+            ignore.write("!target/\n")
+        self.assertEqual(sorted(packed()), sorted([*kept, "target/release/a"]))
+
+    def test_library_in_a_build_tree_is_said_to_be_left_out_and_how_it_is_taken_back(self):
+        folder = self.made("lines", "c", "step")
+        self.run_here("mfdata-plugin", "build", folder)
+        (folder / "build").mkdir()
+        (folder / "lines.so").rename(folder / "build/lines.so")
+        self.change(folder / "plugin.toml", '"lines.so"', '"build/lines.so"')
+        home = self.home("archive")
+        for words in (("pack", folder), ("--home", home.root, "install", folder)):
+            self.assertIn('a line "!build/" in .releaseignore takes that folder back', self.run_here("mfdata-plugin", *words, check=False))
+        with open(folder / ".releaseignore", "a") as ignore:
+            ignore.write("!build/\n")
+        self.run_here("mfdata-plugin", "--home", home.root, "install", folder)
 
     def test_panic_fails_its_file_with_its_text_and_the_worker_lives(self):
         self.needs("rust")
@@ -99,10 +153,10 @@ class Templates(Installed):
                     self.assertEqual(in_use.read(), before)
                 self.assertIn(b"0.2.0", (folder / "lines.so").read_bytes())
 
-    def listening(self, override=""):
+    def listening(self, override="", language="c++"):
         folder = self.directory / "listener"
-        if not folder.exists():
-            self.run_here("mfdata-plugin", "build", self.made("listener", "c++", "listener"))
+        shutil.rmtree(folder, ignore_errors=True)
+        self.run_here("mfdata-plugin", "build", self.made("listener", language, "listener"))
         home = self.home("archive", folder, settings='[data]\nentry_step = "archive/main"\n', overrides={"listener": override}).start()
         address = home.root / "run/listener.sock"
 
@@ -116,7 +170,12 @@ class Templates(Installed):
         return home, lambda: wait_for(connected, "a connection")
 
     def test_listener_stops_while_a_sender_says_nothing(self):
-        home, connect = self.listening()
+        for language in ("c", "c++"):
+            with self.subTest(language=language):
+                self.stops_while_a_sender_says_nothing(language)
+
+    def stops_while_a_sender_says_nothing(self, language):
+        home, connect = self.listening(language=language)
         peer = connect()
         peer.sendall(b"name.txt\nbeginning")
         wait_for(lambda: any(b"beginning" in path.read_bytes() for path in (home.data / "tmp").rglob("*") if path.is_file()), "the beginning in the spool")
@@ -125,7 +184,12 @@ class Templates(Installed):
         self.assertEqual(home.spooled(), [])
 
     def test_sender_that_is_slow_for_ever_holds_nobody_up(self):
-        home, connect = self.listening("[custom]\npatience = 1\n")
+        for language in ("c", "c++"):
+            with self.subTest(language=language):
+                self.slow_sender_holds_nobody_up(language)
+
+    def slow_sender_holds_nobody_up(self, language):
+        home, connect = self.listening("[custom]\npatience = 1\n", language)
         slow, next_one = connect(), connect()
         next_one.sendall(b"next.txt\nof the next one")
         next_one.shutdown(socket.SHUT_WR)
@@ -148,7 +212,13 @@ class Templates(Installed):
         self.assertEqual(len(home.files()), 1)
 
     def test_listener_tells_a_bad_name_from_being_busy(self):
-        _, connect = self.listening()
+        for language in ("c", "c++"):
+            with self.subTest(language=language):
+                self.tells_a_bad_name(language)
+
+    def tells_a_bad_name(self, language):
+        home, connect = self.listening(language=language)
+        self.addCleanup(home.stop)
         for text in (b"x" * 5000, b"y" * 300 + b"\ncontent"):
             peer = connect()
             peer.sendall(text)

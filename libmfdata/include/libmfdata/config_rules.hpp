@@ -1,5 +1,5 @@
 // The table of all configuration keys: section, type, default, bounds, help. The one place where a default stands;
-// validation, `mfdata config` and doc/configuration.md are made from it.
+// validation, what is said of a misspelt key, and doc/plugin_toml.md are made from it.
 //
 // A section is "data", or "step.*" for tables with free names. Any key may be written with a variant, "key[NAME]"
 // (DESIGN: Configuration).
@@ -29,6 +29,22 @@ struct KeyRule {
 enum class ConfigFile { kMfdata, kPlugin };
 
 const std::vector<KeyRule>& key_rules(ConfigFile file);
+
+// The types that [schema.KEY] type may name.
+struct SchemaType {
+  const char* name;
+  KeyRule::Type type;   // of the value
+  bool is_path;         // what stands in its braces is the configuration's
+  bool is_target;       // it names steps
+  const char* help;
+};
+const std::vector<SchemaType>& schema_types();
+const SchemaType* find_schema_type(std::string_view name);
+
+// The keys of a section.
+std::vector<std::string> keys_of(ConfigFile file, std::string_view section);
+// The choices of a rule, one by one; none: every value is taken.
+std::vector<std::string> choices_of(const KeyRule& rule);
 const KeyRule* find_rule(ConfigFile file, std::string_view section, std::string_view key);
 const char* type_name(KeyRule::Type type);
 // What is wrong with the value, as the end of a sentence that begins with the key; empty: nothing.

@@ -58,5 +58,7 @@ std::optional<std::string> small_file(const boost::filesystem::path& path);
 Result<std::string> find_program(const std::string& name);
 // The folder of a plugin that came with the installation (mfdata/plugins of the library directory, or the build tree's).
 Result<std::string> find_builtin_plugin(const std::string& name);
+// The names of those, sorted.
+std::vector<std::string> builtin_plugins();
 
 }  // namespace mfdata

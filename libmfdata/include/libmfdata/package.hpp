@@ -25,6 +25,7 @@ struct PackageManifest {
   std::string name, version, summary, license, maintainer, url;
   std::string architecture;  // of the library: "x86_64"
   std::string glibc;         // the oldest that it runs with: "2.34"
+  std::string base;          // by whose library it runs: then it has none, and what is said of one is empty; empty: by its own
   unsigned abi_major = 0, abi_minor = 0, need_minor = 0;
   std::vector<std::string> components;  // "step main"
   std::vector<PackagedFile> files;      // by path
@@ -34,8 +35,8 @@ struct PackageManifest {
 };
 
 // The files of a plugin folder that belong into a package, sorted: no hidden names, nothing that .releaseignore names
-// (patterns as in .gitignore), no build directories (*.p), packages and signatures. An error for a secret key, and for what is
-// neither file nor directory.
+// (patterns as in .gitignore), no build trees (build*/, target/, __pycache__/, *.p/, *.o), packages and signatures. An error for a
+// secret key, and for what is neither file nor directory.
 Result<std::vector<PackagedFile>> files_of_folder(const std::string& folder);
 
 // Writes `directory`/NAME-VERSION.mfplugin with the files of the folder; its path. It appears in one rename.

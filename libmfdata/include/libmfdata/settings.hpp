@@ -89,7 +89,9 @@ struct PluginSettings {
   std::string version;
   std::string summary, license, maintainer, url;
   std::string directory;  // of the installed version, absolute
-  std::string library;    // absolute
+  std::string library;    // absolute; of the base, when it has one
+  std::string base;       // the plugin that came with mfdata, by whose library it runs; empty: by its own
+  std::string base_directory;  // absolute
   std::vector<StepSettings> steps;
   ConfigValue custom{ConfigValue::Table()};
   std::vector<SwitchRule> rules;  // the good ones of its [[switch_rules]]
