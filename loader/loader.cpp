@@ -17,6 +17,18 @@ using wire::Outcome;
 
 constexpr std::uint32_t kRetryAfterMs = 1000;
 
+// The arrival still stands where it came, and will be asked about again.
+bool waits_there(const wire::Done& done) {
+  switch (done.outcome) {
+    case Outcome::kForeign:
+    case Outcome::kBusy:
+    case Outcome::kRevoked: return true;
+    case Outcome::kNoSpace:
+    case Outcome::kError: return done.waits_as.empty();
+    default: return false;
+  }
+}
+
 }  // namespace
 
 Loader::Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
@@ -68,18 +80,11 @@ bool Loader::offer(std::size_t index, std::string name, Found found) {
   const auto taker = source.takers.begin() + static_cast<std::ptrdiff_t>(std::hash<std::string>()(name) % source.takers.size());
   // An event may be of another file under the name of one that was refused.
   if (found == Found::kChanged && !refusals_.heeds_attributes(source.path + '/' + name)) return true;
-  const bool told = (found == Found::kEvent || found == Found::kQuiet) && source.kind == SourceKind::kWatched;
   if (found != Found::kEvent && source.kind == SourceKind::kWatched && !refusals_.empty() && refused_before(source.path + '/' + name)) {
     watcher_->keep(index, name);
     return true;
   }
-  if (source.kind == SourceKind::kWatched && !foreign_.empty()) {
-    if (const auto foreign = foreign_.find({source.path, name}); foreign != foreign_.end()) {
-      if (told) foreign->second.told_ns = clock_ns(CLOCK_REALTIME);
-      return true;
-    }
-  }
-  if (told) note_told(index, source.path + '/' + name);
+  if (source.kind == SourceKind::kWatched && !foreign_.empty() && foreign_.contains({source.path, name})) return true;
   Lane lane = Lane::kArrival;
   if (source.kind == SourceKind::kStep) lane = name.find('~') != std::string::npos && SpoolName::parse(name) ? Lane::kCrashed : Lane::kHop;
   const bool alone = lane == Lane::kHop && !recovered_.empty() && recovered_.contains(name.substr(0, kUidLength));
@@ -208,8 +213,7 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
   if (done.trashed) went_to_trash(settings.dotted());
   if (log_.writes(Level::kDebug)) log_done(settings, done, targets, name);
   ++results_;
-  const bool comes_again = done.outcome == Outcome::kRevoked || done.outcome == Outcome::kNoSpace || done.outcome == Outcome::kError;
-  if (!told_.empty() && !comes_again && done.outcome != Outcome::kForeign) told_.erase(from + '/' + name);
+  if (source != wire::kStepSource && !waits_there(done)) forget_opens(from, name);
   switch (done.outcome) {
     case Outcome::kOk: ++files_done_; break;
     case Outcome::kRefused: refuse(index, source, name, done.reason); break;
@@ -271,10 +275,11 @@ void Loader::refuse(std::size_t index, std::uint16_t source, const std::string& 
   if (!status) return;
   if (follow_.any()) follow_.refused(status->st_dev, status->st_ino, spool_.disk().absolute(path), reason);
   keep(directory, name);
+  const bool linked = reason.find("hard link") != std::string::npos;
+  if (linked) await_single_link(directory, name);
   const RefusedArrivals::News news = refusals_.add(path, *status, reason, EventLoop::now_ns());
   if (news.count) {
-    metrics_.refused(directory, reason.find("hard link") != std::string::npos ? "it has several hard links"
-                                                                              : reason.substr(0, reason.find_first_of(",:0123456789")));
+    metrics_.refused(directory, linked ? "it has several hard links" : reason.substr(0, reason.find_first_of(",:0123456789")));
   }
   if (news.log) log_.write(Level::kWarning, "refused " + path + ": " + reason);
   if (news.first_of_many)
@@ -287,6 +292,13 @@ std::size_t Loader::watched_source(const std::string& directory) const {
   std::size_t index = 0;
   while (index < sources_.size() && (sources_[index].kind != SourceKind::kWatched || sources_[index].path != directory)) ++index;
   return index;
+}
+
+// Of a file that was refused for its links. In a step's own directory arrivals stand as well.
+void Loader::await_single_link(const std::string& directory, const std::string& name) {
+  for (std::size_t index = 0; index < sources_.size(); ++index) {
+    if (sources_[index].kind != SourceKind::kWaiting && sources_[index].path == directory) watcher_->await_single_link(index, name);
+  }
 }
 
 // A name that is not taken now: where only events tell of names, the next listing offers it again.

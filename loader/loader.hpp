@@ -79,12 +79,15 @@ class Loader {
     std::size_t step = 0;
     std::int64_t size = -1, changed_ns = 0;
     std::int64_t since_ns = 0;       // it has not changed
-    std::int64_t told_ns = 0;        // by the real clock: when an event told that it was closed or renamed
+    std::int64_t told_ns = 0;        // SpoolWatcher::told_ns, when it was last asked
+    std::int64_t heard_ns = 0;       // the latest of those
+    std::int64_t heard_at_ns = 0;    // when that was noticed
     bool unknown = false;            // nobody can tell whether it is written
     std::int64_t not_before_ns = 0;  // it was being written
 
-    // Nothing has changed it since the event.
-    bool told() const { return told_ns >= changed_ns; }
+    // It has been quiet for as long as makes it complete: a short time if it was told to be complete, is not open, and has not
+    // changed since; `most_ns` in any case, so that somebody who has it open for ever does not hold it for ever.
+    bool quiet(std::int64_t now_ns, std::int64_t most_ns) const;
   };
 
   // The configuration as it is on disk now, read beside the loop; each component that it changes is started on trial (`tries`).
@@ -127,10 +130,10 @@ class Loader {
   SpoolWatcher::Taker taker();
 
   bool offer(std::size_t source, std::string name, Found found);
-  void note_told(std::size_t source, const std::string& path);
+  void forget_opens(const std::string& directory, const std::string& name);
   void add_foreign(std::size_t step, const std::string& directory, const std::string& name);
-  bool is_due(ForeignArrival& file, const struct stat& status, double foreign_quiet_s, std::int64_t now) const;
-  double foreign_quiet(const std::string& directory) const;
+  bool is_due(ForeignArrival& file, const struct stat& status, std::int64_t told_ns, std::int64_t most_ns, std::int64_t now) const;
+  std::int64_t foreign_quiet_ns(const std::string& directory) const;
   using Targets = std::vector<std::string>;  // of the worker that says so
   void take_results(WorkerId worker, std::size_t step, const wire::Results& results, const Targets& targets);
   void take_done(std::size_t step, const wire::Done& done, const Targets& targets, const std::string& name, std::uint16_t source, bool was_paused);
@@ -142,6 +145,7 @@ class Loader {
   void heed_attributes();
   std::size_t watched_source(const std::string& directory) const;
   void keep(const std::string& directory, const std::string& name);
+  void await_single_link(const std::string& directory, const std::string& name);
   void forget_refusals();
   void dispatch();
   void tick();
@@ -202,7 +206,6 @@ class Loader {
   RefusedArrivals refusals_;
   FollowTable follow_;  // the files that commands wait for
   std::map<std::pair<std::string, std::string>, ForeignArrival> foreign_;  // by directory and name
-  std::unordered_map<std::string, std::int64_t> told_;  // by path, of names that a worker has not seen yet; bounded
   bool may_lease_any_ = false;
   std::unique_ptr<Chore> chore_;  // one at a time
   std::size_t chore_step_ = kNoStep;

@@ -96,9 +96,7 @@ std::vector<std::uint32_t> Loader::quiet_arrivals() const {
   const std::int64_t now = EventLoop::now_ns();
   std::vector<std::uint32_t> quiet;
   for (std::size_t i = 0; i < chore_arrivals_.size(); ++i) {
-    const ForeignArrival& file = chore_arrivals_[i];
-    const auto most = static_cast<std::int64_t>(foreign_quiet(chore_files_[i].first) * static_cast<double>(kSecond));
-    quiet.push_back(now - file.since_ns >= (file.told() ? std::min(kShortQuiet, most) : most));
+    quiet.push_back(chore_arrivals_[i].quiet(now, foreign_quiet_ns(chore_files_[i].first)));
   }
   return quiet;
 }
@@ -124,43 +122,50 @@ bool Loader::accepts_left(std::int64_t now) {
 
 // ---- files that we may not tag
 
-// Bounded: what does not fit is taken as one that only a listing found.
-void Loader::note_told(std::size_t source, const std::string& path) {
-  if (may_lease_any_ && !watcher_->polled(source)) return;  // it can be asked
-  if (told_.size() < settings_->general.max_queued) told_.insert_or_assign(path, clock_ns(CLOCK_REALTIME));
+void Loader::forget_opens(const std::string& directory, const std::string& name) {
+  if (const std::size_t index = watched_source(directory); index < sources_.size()) watcher_->forget_opens(index, name);
 }
 
 void Loader::add_foreign(std::size_t step, const std::string& directory, const std::string& name) {
-  const auto told = told_.find(directory + '/' + name);
+  if (name.empty() || !takes(step, directory)) return;
+  if (foreign_.size() >= kMaxForeign) return keep(directory, name);
   ForeignArrival file;
   file.step = step;
   file.since_ns = EventLoop::now_ns();
-  if (told != told_.end()) file.told_ns = told->second;
-  if (told != told_.end()) told_.erase(told);
-  if (name.empty() || !takes(step, directory)) return;
-  if (foreign_.size() >= kMaxForeign) return keep(directory, name);
+  if (const std::size_t index = watched_source(directory); index < sources_.size()) watcher_->count_opens(index, name);
   foreign_.try_emplace({directory, name}, file);
 }
 
-double Loader::foreign_quiet(const std::string& directory) const {
+std::int64_t Loader::foreign_quiet_ns(const std::string& directory) const {
+  double quiet_s = settings_->general.defaults.foreign_quiet_s;
   for (std::size_t index = 0; index < sources_.size(); ++index) {
-    if (sources_[index].path == directory) return watcher_->source(index).foreign_quiet_s;
+    if (sources_[index].path == directory) quiet_s = watcher_->source(index).foreign_quiet_s;
   }
-  return settings_->general.defaults.foreign_quiet_s;
+  return static_cast<std::int64_t>(quiet_s * static_cast<double>(kSecond));
+}
+
+bool Loader::ForeignArrival::quiet(std::int64_t now_ns, std::int64_t most_ns) const {
+  const bool complete = told_ns >= changed_ns && now_ns - std::max(since_ns, heard_at_ns) >= kShortQuiet;
+  return complete || now_ns - since_ns >= most_ns;
 }
 
 // It is time to ask whether somebody has it open, or it has been quiet for long enough.
-bool Loader::is_due(ForeignArrival& file, const struct stat& status, double foreign_quiet_s, std::int64_t now) const {
+bool Loader::is_due(ForeignArrival& file, const struct stat& status, std::int64_t told_ns, std::int64_t most_ns, std::int64_t now) const {
   const std::int64_t changed = status.st_ctim.tv_sec * kSecond + status.st_ctim.tv_nsec;
+  file.told_ns = told_ns;
+  if (told_ns > file.heard_ns) {
+    file.heard_ns = told_ns;
+    file.heard_at_ns = now;
+  }
   if (file.size != status.st_size || file.changed_ns != changed) {
     file.size = status.st_size;
     file.changed_ns = changed;
     file.since_ns = now;
     file.unknown = false;
   }
-  const auto most = static_cast<std::int64_t>(foreign_quiet_s * static_cast<double>(kSecond));
-  const std::int64_t short_time = may_lease_any_ && !file.unknown ? 0 : std::min(kShortQuiet, most);
-  return now >= file.not_before_ns && now - file.since_ns >= (file.unknown && !file.told() ? most : short_time);
+  if (now < file.not_before_ns) return false;
+  if (file.unknown) return file.quiet(now, most_ns);
+  return now - file.since_ns >= (may_lease_any_ ? 0 : std::min(kShortQuiet, most_ns));
 }
 
 // What is due of one step goes to one process.
@@ -170,17 +175,21 @@ void Loader::check_foreign() {
   const std::int64_t now = EventLoop::now_ns();
   std::vector<std::string> directories, names;
   std::string last;
-  double quiet_s = 0;
-  std::size_t step = 0;
+  std::int64_t most_ns = 0;
+  std::size_t step = 0, source = 0;
   chore_files_.clear();
   chore_arrivals_.clear();
   chore_answered_.clear();
   for (auto at = foreign_.begin(); at != foreign_.end() && names.size() < kAtOnce;) {
     const auto& [directory, name] = at->first;
-    if (last != directory) quiet_s = foreign_quiet(directory);
-    last = directory;
+    if (last != directory) {
+      last = directory;
+      most_ns = foreign_quiet_ns(directory);
+      source = watched_source(directory);
+    }
+    const std::int64_t told_ns = source < sources_.size() ? watcher_->told_ns(source, name) : 0;
     auto status = spool_.disk().status(directory + '/' + name);
-    if (status && (!is_due(at->second, *status, quiet_s, now) || (!names.empty() && at->second.step != step))) {
+    if (status && (!is_due(at->second, *status, told_ns, most_ns, now) || (!names.empty() && at->second.step != step))) {
       ++at;
       continue;
     }
@@ -191,6 +200,8 @@ void Loader::check_foreign() {
       chore_files_.emplace_back(directory, name);
       chore_arrivals_.push_back(at->second);
       chore_answered_.push_back(false);
+    } else {
+      forget_opens(directory, name);
     }
     at = foreign_.erase(at);
   }
@@ -237,7 +248,11 @@ void Loader::take_from_chore(const wire::Message& message) {
     const auto source = static_cast<std::uint16_t>(std::find(sources.begin(), sources.end(), directory) - sources.begin());
     if (done.outcome == wire::Outcome::kOk) metrics_.accepted(directory);
     if (done.outcome == wire::Outcome::kRefused) refuse(chore_step_, source, name, done.reason);
-    if (done.outcome == wire::Outcome::kBusy || done.outcome == wire::Outcome::kForeign) keep_foreign(done);
+    if (done.outcome == wire::Outcome::kBusy || done.outcome == wire::Outcome::kForeign) {
+      keep_foreign(done);
+    } else {
+      forget_opens(directory, name);
+    }
     if (done.outcome != wire::Outcome::kError && done.outcome != wire::Outcome::kNoSpace) continue;
     chore_failed_ = true;
     keep(directory, name);

@@ -161,7 +161,7 @@ void Loader::take_up_watches() {
       }
     }
     const WatchSettings& rules = settings_->general.watch_of(directory);
-    want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore, rules.foreign_quiet_s}, takers);
+    want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore, rules.foreign_quiet_s, may_lease_any_}, takers);
   }
   for (std::size_t source = 0; source < sources_.size(); ++source) {
     if (source < wanted.size() && wanted[source]) continue;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "libmfdata/clock.hpp"
 #include "libmfdata/filesystem_kind.hpp"
 #include "libmfdata/open_writers.hpp"
 #include "libmfdata/spool_layout.hpp"
@@ -43,10 +44,12 @@ SpoolWatcher::SpoolWatcher(EventLoop& loop, const Disk& disk, std::size_t max_qu
 void SpoolWatcher::set(std::size_t source, WatchedSource watched) {
   if (source == sources_.size()) {
     sources_.emplace_back();
-    states_.emplace_back();
+    states_.emplace_back(max_quiet_);
   }
-  sources_[source] = std::move(watched);
   State& state = states_[source];
+  // What other rules mean by an event may be wrong for these; else the watch goes on, and its counts hold.
+  if (sources_[source].ready.kind != watched.ready.kind) state.opens.clear();
+  sources_[source] = std::move(watched);
   state.removed = false;
   state.quiet.clear();
   state.created.clear();
@@ -59,7 +62,7 @@ void SpoolWatcher::set(std::size_t source, WatchedSource watched) {
 
 void SpoolWatcher::remove(std::size_t source) {
   unwatch(states_[source]);
-  states_[source] = State();
+  states_[source] = State(max_quiet_);
   states_[source].removed = true;
 }
 
@@ -99,17 +102,25 @@ bool SpoolWatcher::scanning() const {
 void SpoolWatcher::watch(std::size_t source) {
   State& state = states_[source];
   const std::string path = disk_.absolute(sources_[source].path);
-  const std::uint32_t more = (sources_[source].arrivals ? IN_CREATE : 0U) | (state.attributes ? IN_ATTRIB : 0U);
+  const auto kind = filesystem_of(path);
+  const bool elsewhere = kind && !kind->local;
+  // Where a lease tells who has a file open, the events of opens would only cost.
+  state.counts_opens = sources_[source].arrivals && (!sources_[source].may_ask_of_any || elsewhere);
+  const bool wants_opens = state.counts_opens && sources_[source].ready.kind != Readiness::Kind::kQuiet;
+  const std::uint32_t more = (sources_[source].arrivals ? IN_CREATE : 0U) | (state.attributes ? IN_ATTRIB : 0U) |
+                             (wants_opens ? IN_OPEN | IN_CLOSE_NOWRITE : 0U);
   const int number = inotify_ ? ::inotify_add_watch(inotify_.get(), path.c_str(), kEvents | more) : -1;
   const int errnum = errno;
   if (number < 0 && inotify_ && (errnum == ENOENT || errnum == ENOTDIR)) return lose(source, std::strerror(errnum));
   if (struct stat st; ::stat(path.c_str(), &st) == 0) {
-    if (state.inode != 0 && (state.inode != st.st_ino || state.device != st.st_dev)) state.unseen = true;
+    if (state.inode != 0 && (state.inode != st.st_ino || state.device != st.st_dev)) {
+      state.unseen = true;
+      state.opens.clear();
+    }
     state.device = st.st_dev;
     state.inode = st.st_ino;
   }
-  const auto kind = filesystem_of(path);
-  const bool was_polled = std::exchange(state.polled, number < 0 || (kind && !kind->local));
+  const bool was_polled = std::exchange(state.polled, number < 0 || elsewhere);
   if (state.polled && !was_polled) {
     taker_.warn("directory " + path + " is listed every second: " +
                 (number < 0 ? std::string("no inotify watch (") + std::strerror(errnum) + ")"
@@ -131,6 +142,7 @@ void SpoolWatcher::lose(std::size_t source, const char* why) {
   state.listing.reset();
   state.quiet.clear();
   state.created.clear();
+  state.opens.clear();
   state.unseen = true;
   taker_.forget(source);
 }
@@ -145,7 +157,10 @@ void SpoolWatcher::read_events() {
       at += sizeof *event + event->len;
       if ((event->mask & IN_Q_OVERFLOW) != 0) {
         taker_.overflow();
-        for (State& state : states_) state.unseen = true;
+        for (State& state : states_) {
+          state.unseen = true;
+          state.opens.lose_track();
+        }
         rescan();
         continue;
       }
@@ -163,8 +178,10 @@ void SpoolWatcher::take_event(std::size_t index, std::uint32_t mask, const char*
     return;
   }
   if (*name == '\0' || (mask & IN_ISDIR) != 0) return;
-  if (source.arrivals && source.ready.kind == Readiness::Kind::kRename && (mask & IN_CLOSE_WRITE) != 0) return;
+  if ((mask & (IN_OPEN | IN_CLOSE_NOWRITE)) != 0) return count(index, mask, name);
   if (ignored(source, name)) return;
+  if (states_[index].counts_opens && source.ready.kind != Readiness::Kind::kQuiet) count(index, mask, name);
+  if (source.arrivals && source.ready.kind == Readiness::Kind::kRename && (mask & IN_CLOSE_WRITE) != 0) return;
   if ((mask & IN_CREATE) != 0) return note_created(index, name);
   if ((mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) == 0) {
     if (!taker_.offer(index, name, Found::kChanged)) states_[index].starved = true;
@@ -176,6 +193,25 @@ void SpoolWatcher::take_event(std::size_t index, std::uint32_t mask, const char*
   if (offer(index, name, Found::kEvent)) return;
   state.starved = true;
   keep(index, name);
+}
+
+// An open of a name that is not counted costs no more than a look: that of one that is ignored, or has been taken. With
+// ready = "rename" only renamed names are counted, since others are no arrivals and may go unseen.
+void SpoolWatcher::count(std::size_t index, std::uint32_t mask, const char* name) {
+  OpenCounts& opens = states_[index].opens;
+  if ((mask & IN_OPEN) != 0) return opens.opened(name);
+  if ((mask & IN_CLOSE_NOWRITE) != 0) return opens.closed_by_reader(name);
+  if (sources_[index].ready.kind == Readiness::Kind::kRename && (mask & IN_MOVED_TO) == 0) {
+    if ((mask & IN_CREATE) != 0) return opens.forget(name);
+    if (!opens.knows(name)) return;
+  }
+  if ((mask & IN_CREATE) != 0) return opens.created(name);
+  if ((mask & IN_MOVED_TO) != 0) return opens.completed(name, clock_ns(CLOCK_REALTIME));
+  if ((mask & IN_CLOSE_WRITE) != 0) return opens.closed_by_writer(name, clock_ns(CLOCK_REALTIME));
+}
+
+void SpoolWatcher::count_opens(std::size_t index, const std::string& name) {
+  if (states_[index].counts_opens) states_[index].opens.watch(name);
 }
 
 void SpoolWatcher::keep(std::size_t index, const std::string& name) {
@@ -279,8 +315,10 @@ void SpoolWatcher::forget_before_listing(std::size_t index) {
   state.found.clear();
   state.left = 0;
   state.lists_unseen = std::exchange(state.unseen, false);
+  const auto stands = [&](const std::string& name) { return disk_.exists(source.path + '/' + name); };
+  state.opens.drop_gone(stands);
   if (!source.arrivals || source.ready.kind != Readiness::Kind::kRename) return taker_.forget(index);
-  std::erase_if(state.kept, [&](const std::string& name) { return !disk_.exists(source.path + '/' + name); });
+  std::erase_if(state.kept, [&](const std::string& name) { return !stands(name); });
 }
 
 void SpoolWatcher::end_listing(std::size_t index) {
@@ -330,6 +368,7 @@ void SpoolWatcher::check_quiet(std::size_t index, std::int64_t now_ns) {
     if (status->st_size != at->second.size || changed != at->second.ctime_ns) {
       at->second = {status->st_size, changed, now_ns};
     } else if (now_ns - at->second.since_ns >= quiet_ns && taker_.offer(index, at->first, Found::kQuiet)) {
+      if (state.counts_opens) state.opens.completed(at->first, clock_ns(CLOCK_REALTIME));
       at = state.quiet.erase(at);
       continue;
     }
@@ -344,9 +383,17 @@ void SpoolWatcher::note_created(std::size_t index, const char* name) {
   const Readiness::Kind kind = sources_[index].ready.kind;
   State& state = states_[index];
   if (kind == Readiness::Kind::kQuiet) return watch_quiet(index, name);
-  if (kind != Readiness::Kind::kClose || state.polled || state.created.size() >= kMaxCreated) return;  // a listing finds it
+  if (kind == Readiness::Kind::kClose && !state.polled) await_look(index, name, false);
+}
+
+void SpoolWatcher::await_single_link(std::size_t index, const std::string& name) { await_look(index, name, true); }
+
+// Bounded: what does not fit is found by a listing.
+void SpoolWatcher::await_look(std::size_t index, const std::string& name, bool refused) {
+  auto& created = states_[index].created;
   const std::int64_t now = EventLoop::now_ns();
-  state.created.try_emplace(name, Created{now, now + kCreatedFirst});
+  if (created.size() >= kMaxCreated && !created.contains(name)) return;
+  created.insert_or_assign(name, Created{now, now + kCreatedFirst, refused});
 }
 
 void SpoolWatcher::check_created(std::size_t index, std::int64_t now_ns) {
@@ -359,7 +406,7 @@ void SpoolWatcher::check_created(std::size_t index, std::int64_t now_ns) {
       continue;
     }
     ++looked_at;
-    if (settles_created(index, at->first, now_ns - created.since_ns >= kCreatedLast)) {
+    if (settles_created(index, at->first, created, now_ns)) {
       at = state.created.erase(at);
       continue;
     }
@@ -368,19 +415,23 @@ void SpoolWatcher::check_created(std::size_t index, std::int64_t now_ns) {
   }
 }
 
-// True when it needs no further look: it is offered, or left to a listing. A second link of the same file is often about to go.
-bool SpoolWatcher::settles_created(std::size_t index, const std::string& name, bool waited) {
+// True when it needs no further look. Where nobody can tell whether it is written, one that nobody has opened under this name
+// is offered; of one that is open, a close will tell. A second link of the same file is often about to go.
+bool SpoolWatcher::settles_created(std::size_t index, const std::string& name, const Created& created, std::int64_t now_ns) {
+  State& state = states_[index];
   auto file = disk_.open_file(sources_[index].path + '/' + name);
-  if (!file) return true;
+  if (file.is(Code::kGone)) {
+    state.opens.forget(name);
+    return true;
+  }
+  const bool open = state.opens.is_open(name);
+  if (!file) return !open && offer(index, name, Found::kEvent);
   struct stat st;
   if (::fstat(file->get(), &st) != 0) return true;
   if (S_ISREG(st.st_mode)) {
-    switch (ask_by_lease(file->get())) {
-      case OpenWriters::kUnknown: return true;  // its sender may be writing it
-      case OpenWriters::kSome: return false;
-      case OpenWriters::kNone: break;
-    }
-    if (st.st_nlink > 1 && !waited) return false;
+    const OpenWriters writers = ask_by_lease(file->get());
+    if (writers == OpenWriters::kSome || (writers == OpenWriters::kUnknown && open)) return false;
+    if (st.st_nlink > 1 && (created.refused || now_ns - created.since_ns < kCreatedLast)) return false;
   }
   file->close();
   return offer(index, name, Found::kEvent);

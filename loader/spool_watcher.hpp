@@ -20,6 +20,7 @@
 #include "event_loop.hpp"
 #include "libmfdata/disk.hpp"
 #include "libmfdata/settings.hpp"
+#include "open_counts.hpp"
 
 namespace mfdata {
 
@@ -29,6 +30,7 @@ struct WatchedSource {
   Readiness ready;
   std::vector<std::string> ignore;
   double foreign_quiet_s = 60;  // for the taker
+  bool may_ask_of_any = true;   // the taker can ask whether a local file is open, whoever owns it: nobody has to count
 };
 
 // How a name was found: an event told of it just now, or that its mode or owner have changed; a listing found it
@@ -62,6 +64,14 @@ class SpoolWatcher {
   const WatchedSource& source(std::size_t number) const { return sources_[number]; }
   bool polled(std::size_t source) const { return states_[source].polled; }
 
+  // Of a watched directory where nobody can ask whether a file of another user is open, the watcher counts who opens and
+  // closes its files. When such a file was last told to be complete, by the real clock. 0: never, or somebody has it open.
+  std::int64_t told_ns(std::size_t source, const std::string& name) const { return states_[source].opens.told_ns(name); }
+  void count_opens(std::size_t source, const std::string& name);  // of a file that waits: from now on, if not before
+  void forget_opens(std::size_t source, const std::string& name) { states_[source].opens.forget(name); }
+  // The file was refused since it has several links. No event tells when another one goes: the watcher looks, and offers it.
+  void await_single_link(std::size_t source, const std::string& name);
+
  private:
   struct DirectoryCloser {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -72,8 +82,11 @@ class SpoolWatcher {
   // A name that came to be, and that nobody has closed since: by link(2), or of a file that is being written.
   struct Created {
     std::int64_t since_ns = 0, next_ns = 0;
+    bool refused = false;  // while it has several links: it is offered when it has one
   };
   struct State {
+    explicit State(std::size_t max_names) : opens(max_names) {}
+
     int watch = -1;
     bool removed = false;  // nobody takes its files any more
     bool lost = false;     // the directory is not there
@@ -89,6 +102,8 @@ class SpoolWatcher {
     std::vector<std::pair<std::int64_t, std::string>> found;  // age, name; sorted before they are offered
     std::map<std::string, Quiet> quiet;
     std::unordered_map<std::string, Created> created;
+    bool counts_opens = false;
+    OpenCounts opens;
     dev_t device = 0;  // of the directory that is watched
     ino_t inode = 0;
   };
@@ -109,7 +124,9 @@ class SpoolWatcher {
   void check_quiet(std::size_t source, std::int64_t now_ns);
   void note_created(std::size_t source, const char* name);
   void check_created(std::size_t source, std::int64_t now_ns);
-  bool settles_created(std::size_t source, const std::string& name, bool waited);
+  bool settles_created(std::size_t source, const std::string& name, const Created& created, std::int64_t now_ns);
+  void await_look(std::size_t source, const std::string& name, bool refused);
+  void count(std::size_t source, std::uint32_t mask, const char* name);
   bool is_another_directory(std::size_t source) const;
   bool ignored(const WatchedSource& source, const char* name) const;
 

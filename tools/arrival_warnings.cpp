@@ -57,8 +57,8 @@ Problems arrival_warnings(const Home& home, const Settings& settings) {
   if (!loader_may_lease(home)) {
     add(problems,
         "the loader may not ask whether a file of another user is still being written: it is not root, and has no "
-        "CAP_LEASE. Such a file that only a listing finds, at a start or a reload, is taken when it has not changed "
-        "for foreign_quiet (" +
+        "CAP_LEASE. Such a file that only a listing finds, at a start or a reload, or that is known to be open, is taken "
+        "when it has not changed for foreign_quiet (" +
             seconds(settings.general.defaults.foreign_quiet_s) + ')',
         "grant it in the unit with AmbientCapabilities=CAP_LEASE, or let senders write under a hidden name and rename");
   }

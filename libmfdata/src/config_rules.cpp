@@ -22,7 +22,8 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "ready_at_start", T::kReadyAtStart, "quiet:60s",
      "with ready = \"rename\", a file that stood there at the start, when nobody saw renames: quiet:60s, or leave"},
     {"data", "foreign_quiet", T::kDuration, "60s",
-     "a file of another user that only a listing found is complete when it has not changed for this long: nobody can ask whether it is open", nullptr, 0, 86400},
+     "where the loader cannot ask whether a file of another user is open: one that is known to be open, or that only a listing found, is "
+     "complete when it has not changed for this long", nullptr, 0, 86400},
     {"data", "max_file_size", T::kSize, "100GB", "larger arrivals are refused"},
     {"data", "rescan_interval", T::kDuration, "300", "how often the directories are listed, whatever inotify said", nullptr, 1, 86400},
     {"data", "min_free_space", T::kShare, "5%", "below it nothing new is accepted: a share of the filesystem, or a size"},

@@ -54,6 +54,16 @@ def place_link(directory, name, target):
     os.rename(hidden, os.path.join(os.fsencode(directory), os.fsencode(name)))
 
 
+def write_unnamed(directory, name, data, owner=None):
+    """A file without a name that gets one by linkat(2): the descriptor, which is still open."""
+    file = os.open(directory, os.O_TMPFILE | os.O_WRONLY, 0o640)
+    if owner:
+        os.fchown(file, *owner)
+    os.write(file, data)
+    os.link(f"/proc/self/fd/{file}", directory / name, src_dir_fd=0, follow_symlinks=True)
+    return file
+
+
 class Arrivals(Case):
     def archived(self, home):
         """(original basename, content) of each archived file, sorted."""
@@ -182,11 +192,26 @@ class Noticed(Arrivals):
 
     def test_file_without_a_name_that_gets_one_is_taken_long_before_the_next_listing(self):
         home = self.home("archive").start()
-        file = os.open(home.incoming, os.O_TMPFILE | os.O_WRONLY, 0o644)
-        os.write(file, b"unnamed")
-        os.link(f"/proc/self/fd/{file}", home.incoming / "named", src_dir_fd=0, follow_symlinks=True)
-        os.close(file)
+        os.close(write_unnamed(home.incoming, "named", b"unnamed"))
         self.assertEqual(self.wait_archived(home, 1), [(b"named", b"unnamed")])
+
+    def test_file_that_a_listing_meets_with_two_links_is_taken_soon_after_one_of_them_goes(self):
+        home = self.home("archive")
+        home.start().stop()
+        (home.incoming / ".made").write_bytes(b"linked")
+        os.link(home.incoming / ".made", home.incoming / "linked")
+        home.start()
+        wait_for(lambda: self.refused(home), "it to be refused")
+        os.unlink(home.incoming / ".made")
+        self.assertEqual(self.wait_archived(home, 1), [(b"linked", b"linked")])
+        self.assertEqual(home.log().count("refused "), 1)
+
+    def test_symbolic_link_that_symlink_makes_is_refused_long_before_the_next_listing(self):
+        home = self.home("archive").start()
+        home.drop("a", b"a")
+        self.wait_archived(home, 1)
+        os.symlink("/etc/hostname", home.incoming / "link")
+        wait_for(lambda: list(self.refused(home).values()) == ["it is a symbolic link"], "it to be refused")
 
     @need_root
     def test_filesystem_that_is_mounted_over_a_watched_directory_is_watched_within_seconds(self):
@@ -918,6 +943,87 @@ class PausingSenders(Arrivals):
         self.open_theirs(home)
         home.start()
         self.assertEqual(self.wait_archived(home, 1), [(b"theirs", b"first half, ")])
+
+    def begin(self, home, name, data=b"first half, "):
+        """A file of theirs that comes while the loader runs; still open."""
+        file = open(home.incoming / name, "wb", buffering=0)
+        self.addCleanup(file.close)
+        os.fchown(file.fileno(), SENDER, RUNNER[1])
+        os.fchmod(file.fileno(), 0o640)
+        file.write(data)
+        return file
+
+    def raise_other_events(self, home, times=1):
+        hidden = home.incoming / ".other.tmp"
+        for _ in range(times):
+            open(hidden, "wb").close()
+        hidden.unlink()
+
+    def open_again(self, home, name, mode="ab"):
+        self.raise_other_events(home)  # two opens that follow each other at once may come as one event
+        file = open(home.incoming / name, mode, buffering=0)
+        self.addCleanup(file.close)
+        return file
+
+    def assert_waits(self, home, *names):
+        """What is told to be complete now is accepted, after all that is before it in the alphabet and as complete."""
+        self.pass_one_of_theirs(home, "zz")
+        for name in names:
+            self.assertTrue((home.incoming / name).exists(), f"{name} was taken while its sender had it open")
+
+    def test_sender_that_opens_a_file_again_or_closes_one_of_two_descriptors_is_taken_whole_and_once(self):
+        home = self.home("archive", settings=METRICS % "", user=RUNNER).start()
+        self.begin(home, "resumed").close()
+        resumed = self.open_again(home, "resumed")
+        first = self.begin(home, "shared")
+        shared = self.open_again(home, "shared")
+        first.close()
+        self.assert_waits(home, "resumed", "shared")
+        for file in (resumed, shared):
+            file.write(b"second half")
+            file.close()
+        whole = b"first half, second half"
+        self.assertEqual(self.wait_archived(home, 3, 50), [(b"resumed", whole), (b"shared", whole), (b"zz", b"passes")])
+
+    def test_reader_that_comes_and_goes_does_not_hold_up_a_file(self):
+        home = self.home("archive", settings=METRICS % 'foreign_quiet = "1h"', user=RUNNER).start()
+        self.begin(home, "read").close()
+        readers = [self.open_again(home, "read", "rb") for _ in range(3)]
+        self.assert_waits(home, "read")
+        for reader in readers:
+            reader.close()
+            self.raise_other_events(home)
+        self.assertEqual(self.wait_archived(home, 2), [(b"read", b"first half, "), (b"zz", b"passes")])
+
+    def test_reader_that_never_closes_a_file_holds_it_up_only_for_foreign_quiet(self):
+        home = self.home("archive", settings=METRICS % 'foreign_quiet = "7s"', user=RUNNER).start()
+        self.begin(home, "read").close()
+        self.open_again(home, "read", "rb")
+        self.assertEqual(self.wait_archived(home, 1), [(b"read", b"first half, ")])
+
+    def test_sender_that_opens_a_file_again_while_events_are_lost_is_taken_whole_and_once(self):
+        home = self.home("archive", settings=METRICS % "", user=RUNNER).start()
+        self.begin(home, "resumed").close()
+        with open("/proc/sys/fs/inotify/max_queued_events") as limit:
+            opens = int(limit.read()) // 2 + 100
+        home.loader.send_signal(signal.SIGSTOP)
+        self.raise_other_events(home, opens)
+        resumed = open(home.incoming / "resumed", "ab", buffering=0)
+        self.addCleanup(resumed.close)
+        home.loader.send_signal(signal.SIGCONT)
+        wait_for(lambda: home.metric("mfdata_inotify_overflows_total") == 1, "the overflow to be noticed")
+        self.assert_waits(home, "resumed")
+        resumed.write(b"second half")
+        resumed.close()
+        self.assertEqual(self.wait_archived(home, 2, 50), [(b"resumed", b"first half, second half"), (b"zz", b"passes")])
+
+    def test_file_of_another_user_that_a_link_makes_is_taken_long_before_the_next_listing(self):
+        home = self.home("archive", settings=METRICS % 'foreign_quiet = "1s"', user=RUNNER).start()
+        os.close(write_unnamed(home.incoming, "named", b"unnamed", (SENDER, RUNNER[1])))
+        self.begin(home, ".made", b"linked").close()
+        os.link(home.incoming / ".made", home.incoming / "linked")
+        os.unlink(home.incoming / ".made")
+        self.assertEqual(self.wait_archived(home, 2, 60), [(b"linked", b"linked"), (b"named", b"unnamed")])
 
     def test_check_warns_without_failing_when_the_loader_may_not_ask_about_files_of_others(self):
         home = self.make()
