@@ -6,19 +6,28 @@
 
 #include <algorithm>
 #include <random>
+#include <sstream>
 
 namespace mfdata {
 namespace {
 
-constexpr Nanoseconds kStartLimit = 60 * kSecond;  // for a worker to become ready
 constexpr Nanoseconds kMaxBackoff = 60 * kSecond;
 constexpr Nanoseconds kLongStop = 5 * kSecond;
 constexpr std::ptrdiff_t kBesideAtOnce = 4;        // so that files go on flowing, and memory is not doubled
-constexpr int kRefusedExit = 3;  // of mfdata-worker: the plugin does not load or start
+constexpr Nanoseconds kStopGrace = 5 * kSecond;
 
 std::string describe_status(int status) {
   if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ')';
-  return "exit code " + std::to_string(WEXITSTATUS(status));
+  const std::string code = "exit code " + std::to_string(WEXITSTATUS(status));
+  return WEXITSTATUS(status) == 0 ? code + ", which nobody has asked for" : code;
+}
+
+Nanoseconds nanoseconds(double seconds) { return static_cast<Nanoseconds>(seconds * 1e9); }
+
+std::string shown_seconds(double seconds) {
+  std::ostringstream text;
+  text << seconds << " s";
+  return text.str();
 }
 
 // max_age + random(0..max_age), so that the workers of a step are not replaced at once.
@@ -117,6 +126,7 @@ void WorkerPool::start(Seat& seat, Nanoseconds now) {
   seat.timeout_s = settings.step.timeout_s;
   seat.sources = settings.sources.size();
   seat.outdated = false;
+  seat.start_timeout_s = settings.step.start_timeout_s;
   seat.state = State::kStarting;
   seat.started = now;
   seat.was_useful = seat.crashed = seat.spared = seat.group_dead = false;
@@ -229,7 +239,7 @@ void WorkerPool::bury_beside(Seat& seat, int status, Nanoseconds now) {
   read_output(seat);
   const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == kRefusedExit;
+  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == wire::kRefusedExit;
   seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
   owner_.exited(seat.step, seat.version, refused ? "refused" : clean ? "stopped" : seat.death, !asked && !clean && !refused);
   if (!seat.before) return remove(seat);
@@ -263,7 +273,8 @@ void WorkerPool::remove(const Seat& seat) {
 void WorkerPool::stop(Seat& seat, Nanoseconds now) {
   seat.state = State::kStopping;
   seat.outdated = false;
-  seat.kill_at = now + static_cast<Nanoseconds>(((seat.beside ? 0 : seat.timeout_s) + 5) * 1e9);  // without a file in hand
+  const bool is_step = steps_[seat.step].step.kind == WorkerKind::kStep;  // then its files have the time first
+  seat.kill_at = now + (seat.beside ? kStopGrace : nanoseconds(seat.timeout_s) + (is_step ? kStopGrace : 0));  // beside: without a file in hand
   if (seat.before) seat.before->next = nullptr;
   seat.before = nullptr;
   seat.notice_after = kLongStop;
@@ -272,20 +283,31 @@ void WorkerPool::stop(Seat& seat, Nanoseconds now) {
   seat.process->terminate();
 }
 
+// Why a worker has to be killed now; empty: it need not be.
+std::string WorkerPool::overdue(const Seat& seat, Nanoseconds now) const {
+  const wire::ProgressPage& page = seat.process->page();
+  const auto lasts = [&](Nanoseconds since, double limit_s) { return since > 0 && since <= now && now - since > nanoseconds(limit_s); };
+  const std::string in_time = shown_seconds(seat.timeout_s);
+  if (steps_[seat.step].step.kind == WorkerKind::kStep && lasts(static_cast<Nanoseconds>(page.started_ns.load()), seat.timeout_s)) {
+    return "timeout: more than " + in_time + " on one file";
+  }
+  if (seat.state == State::kStarting) {
+    return lasts(seat.started, seat.start_timeout_s) ? "start_timeout: not ready after " + shown_seconds(seat.start_timeout_s) : "";
+  }
+  const auto call = static_cast<wire::Call>(page.call.load());
+  if (lasts(static_cast<Nanoseconds>(page.called_ns.load()), seat.timeout_s)) {
+    return "timeout: more than " + in_time + " in " + wire::call_name(call);
+  }
+  if (seat.state == State::kStopping && now > seat.kill_at) return "timeout: it did not stop within " + in_time + " when asked";
+  return "";
+}
+
 void WorkerPool::check_times(Seat& seat, Nanoseconds now) {
-  const StepSettings& step = steps_[seat.step].step;
-  const auto begun = static_cast<Nanoseconds>(seat.process->page().started_ns.load());
-  const bool is_step = step.kind == WorkerKind::kStep;
-  if (is_step && begun > 0 && begun <= now && now - begun > static_cast<Nanoseconds>(seat.timeout_s * 1e9) && seat.kill_reason.empty()) {
-    seat.kill_reason = "timeout: more than " + std::to_string(seat.timeout_s) + " s on one file";
+  if (!seat.kill_reason.empty()) return;  // it is killed
+  seat.kill_reason = overdue(seat, now);
+  if (!seat.kill_reason.empty()) {
     seat.process->kill();
-  } else if (seat.state == State::kStarting && now - seat.started > kStartLimit && seat.kill_reason.empty()) {
-    seat.kill_reason = "not ready after 60 s";
-    seat.process->kill();
-  } else if (seat.state == State::kStopping && now > seat.kill_at && seat.kill_reason.empty()) {
-    seat.kill_reason = "did not stop when asked";
-    seat.process->kill();
-  } else if (seat.state == State::kStopping && now > seat.next_notice && seat.kill_reason.empty()) {
+  } else if (seat.state == State::kStopping && now > seat.next_notice) {
     seat.notice_after *= 2;
     seat.next_notice = now + seat.notice_after;
     owner_.waits_for(seat.step, in_hand_of(seat));
@@ -331,11 +353,13 @@ void WorkerPool::bury(Seat& seat, int status) {
     owner_.succeeded(seat.step);
   }
   const bool in_hand = seat.process->page().started_ns != 0;
-  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == kRefusedExit && seat.state == State::kStarting;
-  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && !in_hand;
+  const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == wire::kRefusedExit && seat.state == State::kStarting;
   const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
+  const bool said_farewell = seat.process->page().farewell != static_cast<std::uint32_t>(wire::Farewell::kNone);
+  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && !in_hand && (asked || said_farewell);
   seat.in_hand = seat.process->in_hand();
   seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == wire::kSpoiledExit && seat.kill_reason.empty()) seat.death = "spoiled: " + seat.process->last_words();
   seat.crashed = !clean && !refused && !(asked && !in_hand) && !seat.spared;
   const bool never_ready = seat.state == State::kStarting;
   const bool lived = seat.was_useful || now - seat.started > kMaxBackoff;

@@ -121,9 +121,9 @@ class WorkerPool {
     std::string version;    // of its plugin
     std::shared_ptr<const std::vector<std::string>> targets;
     std::vector<std::string> stands_on;  // plugins, its own first
-    double timeout_s = 0;                // that it was started with
-    std::size_t sources = 0;             // the same
-    std::size_t batch = 0;               // as it says when it is ready
+    double timeout_s = 0, start_timeout_s = 0;  // that it was started with
+    std::size_t sources = 0;                    // the same
+    std::size_t batch = 0;                      // as it says when it is ready
     std::unique_ptr<WorkerProcess> process;
     EventLoop::Handle on_channel, on_output;
     Nanoseconds started = 0;
@@ -166,6 +166,7 @@ class WorkerPool {
   void read_reaper_output(Seat& seat);
   void finish_reaping(Seat& seat, int status, Nanoseconds now);
   void check_times(Seat& seat, Nanoseconds now);
+  std::string overdue(const Seat& seat, Nanoseconds now) const;
   static InHand in_hand_of(const Seat& seat);
   void set_tick_interval();
   void put_off(Seat& seat, Nanoseconds now);

@@ -149,7 +149,7 @@ Result<void> inspect_arrival(const Disk& disk, const std::string& path, const Ar
     if (errnum == EACCES) return Error{Code::kForeign, errnum, "it may not be read"};
     return file.error();
   }
-  job.file = std::move(*file);
+  job.file = lasting(std::move(*file));
   if (::fstat(job.file.get(), &job.status) != 0) return system_error(errno, "cannot look at " + path);
   if (!S_ISREG(job.status.st_mode)) return refused(std::string("it is ") + kind_of(job.status.st_mode));
   if (job.status.st_nlink != 1) {

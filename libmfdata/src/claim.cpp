@@ -22,7 +22,7 @@ const char* reason_of(Verdict verdict) {
 Result<Verdict> judge(const Spool& spool, Job& job) {
   auto file = spool.disk().open_file(job.path);
   if (!file) return file.error();
-  job.file = std::move(*file);
+  job.file = lasting(std::move(*file));
   if (::fstat(job.file.get(), &job.status) != 0) return system_error(errno, "cannot look at " + job.path);
   auto context = spool.context_of(job.file.get(), job.name, job.path);
   if (!context) {
@@ -88,7 +88,9 @@ Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& 
   auto status = spool.disk().status(path);
   if (!status) return status.error();
   if (!name || !S_ISREG(status->st_mode)) {  // nothing of ours stands in a slot: as an arrival it finds its way
-    MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + filename));
+    auto returned = spool.disk().rename(path, step_directory + '/' + filename);
+    if (returned.is(Code::kExists)) returned = spool.disk().rename(path, step_directory + '/' + filename + '-' + fresh_uid());
+    MFDATA_TRY(returned);
     return Settled{filename, 0, false, "returned"};
   }
   Job job;
@@ -105,8 +107,12 @@ Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& 
       auto landed = finish_rename(spool, slot, job);
       if (!landed) {
         const bool waits = landed.is(Code::kNoSpace) || landed.is(Code::kDestination);
-        if (waits) MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + filename));  // whoever claims it next finishes it
-        return landed.error();
+        if (!waits) return landed.error();
+        auto returned = spool.disk().rename(path, step_directory + '/' + filename);  // whoever claims it next finishes it
+        if (!returned.is(Code::kExists)) return returned ? landed.error() : returned.error();
+        auto aside = set_aside(spool, slot, job, step_directory + '/' + filename);
+        if (!aside) return aside.error();
+        return *aside ? Settled{name->uid, 0, true, kNameTaken} : Settled{name->uid, 0, false, "returned"};
       }
       Settled finished{name->uid, 0, landed->trashed, landed->trashed ? landed->reason : "finished"};
       if (!landed->trashed && job.context.to.starts_with('/')) finished.delivered = job.context.to;
@@ -136,7 +142,15 @@ Result<Settled> settle(const Spool& spool, const Slot& slot, const std::string& 
     case Verdict::kArrival: break;
   }
   drop_companions(spool, slot, name->uid);
-  MFDATA_TRY(spool.disk().rename(path, step_directory + '/' + job.name.spell()));
+  const std::string place = step_directory + '/' + job.name.spell();
+  auto returned = spool.disk().rename(path, place);
+  if (returned.is(Code::kExists)) {
+    auto aside = set_aside(spool, slot, job, place);
+    if (!aside) return aside.error();
+    if (*aside) return Settled{name->uid, job.name.crashes, true, kNameTaken};
+    returned = {};
+  }
+  MFDATA_TRY(returned);
   return Settled{name->uid, job.name.crashes, false, "returned"};
 }
 

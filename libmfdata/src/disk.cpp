@@ -44,7 +44,7 @@ Result<void> done(int returned, const char* doing, const std::string& path) {
 }  // namespace
 
 Result<Disk> Disk::open(const std::string& root) {
-  FileDescriptor directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor directory = lasting(FileDescriptor(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)));
   struct stat st;
   if (!directory || ::fstat(directory.get(), &st) != 0) return failed("open directory", root);
   return Disk(root, std::move(directory), st.st_dev);

@@ -27,17 +27,22 @@ Place place_of(const Context& context, SpoolName name) {
   return {context.to.substr(0, due - 1), context.to.substr(due) + '.' + name.spell()};
 }
 
+// As it stands when its hop is done: a retry from trash starts behind it.
+Job behind_its_hop(const Job& job) {
+  Job done;
+  done.name = job.name;
+  done.name.generation = job.context.generation;
+  done.path = job.path;
+  done.status = job.status;
+  done.context = job.context;
+  return done;
+}
+
 Result<Landing> no_target(const Spool& spool, const Slot& slot, const Job& job, const Error& why) {
   TrashNote note;
   note.reason = "no target";
   note.text = why.text + ": its target no longer exists or refuses it";
-  Job failed;
-  failed.name = job.name;
-  failed.name.generation = job.context.generation;  // this hop is done: a retry from trash starts behind it
-  failed.path = job.path;
-  failed.status = job.status;
-  failed.context = job.context;
-  MFDATA_TRY(trash(spool, slot, failed, note));
+  MFDATA_TRY(trash(spool, slot, behind_its_hop(job), note));
   return Landing{true, note.text};
 }
 
@@ -122,6 +127,11 @@ Result<Landing> finish_rename(const Spool& spool, const Slot& slot, const Job& j
   } else {
     const Place place = place_of(job.context, job.name);
     moved = spool.disk().rename(job.path, place.directory + '/' + place.filename);
+    if (moved.is(Code::kExists)) {  // of an earlier attempt, or of somebody else
+      auto aside = set_aside(spool, slot, behind_its_hop(job), place.directory + '/' + place.filename);
+      if (!aside) return aside.error();
+      return *aside ? Landing{true, kNameTaken} : Landing{};
+    }
     if (moved && spool.forces_hops()) MFDATA_TRY(spool.disk().sync(place.directory));
   }
   if (moved) return Landing{};

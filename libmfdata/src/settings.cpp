@@ -152,6 +152,7 @@ StepSettings step_settings(const std::string& plugin, const std::string& name, c
   if (settings.debug) settings.numprocesses = std::min(settings.numprocesses, 1U);
   settings.watched_directories = step.strings("watched_directories");
   settings.timeout_s = step.seconds("timeout");
+  settings.start_timeout_s = step.seconds("start_timeout");
   settings.max_age_s = settings.debug ? 0 : step.seconds("max_age");
   settings.max_queue = static_cast<std::uint64_t>(step.integer("max_queue"));
   settings.limits = {step.bytes("rlimit_as"), static_cast<std::uint64_t>(step.integer("rlimit_nofile")), step.bytes("rlimit_stack"),
@@ -178,6 +179,8 @@ StepSettings listener_settings(const std::string& plugin, const std::string& nam
   settings.name = name;
   settings.component = reader.text("component").empty() ? name : reader.text("component");
   settings.numprocesses = static_cast<unsigned>(reader.integer("numprocesses"));
+  settings.timeout_s = reader.seconds("timeout");
+  settings.start_timeout_s = reader.seconds("start_timeout");
   settings.max_age_s = reader.seconds("max_age");
   settings.limits = {reader.bytes("rlimit_as"), static_cast<std::uint64_t>(reader.integer("rlimit_nofile")), reader.bytes("rlimit_stack"),
                      reader.bytes("rlimit_fsize")};

@@ -166,6 +166,18 @@ class Staging {
   std::vector<Made> waiting_;
 };
 
+// A uid that nobody has, in its name and in its context: the attribute, or the text beside a shared inode.
+Result<void> rename_context(const Spool& spool, Job& job, const std::string& beside) {
+  job.name.uid = job.context.uid = fresh_uid();
+  if (job.name.sidecar) {
+    MFDATA_TRY(spool.disk().unlink(beside));
+    return spool.write_sidecar(beside, job.context);
+  }
+  if (job.context.generation == 0) return {};  // a lost context: it has none
+  auto file = spool.disk().open_file(job.path);
+  return file ? set_tags_attribute(file->get(), encode(job.context), job.path) : file.error();
+}
+
 // A delivery that nobody takes, or whose context is lost: to the trash of the step whose transaction this is.
 Result<void> trash_staged(const Spool& spool, const std::string& id, const std::string& staged, const Context& context,
                           const std::string& reason, const std::string& text) {
@@ -173,27 +185,30 @@ Result<void> trash_staged(const Spool& spool, const std::string& id, const std::
   slot.step = id.substr(0, id.find('.', id.find('.') + 1));
   auto status = spool.disk().status(staged);
   if (!status) return status.error();
+  const std::string directory = layout::trash_directory(slot.step);
+  MFDATA_TRY(spool.disk().ensure_directory(directory));
+  const std::string beside = staged + std::string(kContextSuffix);  // of a shared inode
+  const bool shared = context.generation > 0 && spool.disk().exists(beside);
   Job job;
-  job.name = {context.uid, context.generation, false, 0};
+  job.name = {context.uid, context.generation, shared, 0};
   job.path = staged;
   job.context = context;
   job.status = *status;
+  if (auto there = spool.disk().status(directory + '/' + job.name.spell())) {  // trash has the uid already
+    if (there->st_ino == status->st_ino && there->st_dev == status->st_dev) return spool.disk().unlink(staged);
+    MFDATA_TRY(rename_context(spool, job, beside));
+  }
   TrashNote note;
   note.reason = reason;
   note.text = text;
-  const std::string directory = layout::trash_directory(slot.step);
-  MFDATA_TRY(spool.disk().ensure_directory(directory));
   for (const auto& [suffix, content] : {std::pair<std::string, std::string>(".json", trash_record(slot, job, note)),
                                         std::pair<std::string, std::string>(".tags", tags_file_text(context.tags))}) {
-    const std::string fresh = layout::commit(id) + '/' + context.uid + suffix;
+    const std::string fresh = layout::commit(id) + '/' + job.name.uid + suffix;
     (void)spool.disk().unlink(fresh);
     MFDATA_TRY(spool.write_text(fresh, content, true));
-    MFDATA_TRY(spool.disk().replace(fresh, directory + '/' + context.uid + suffix));
+    MFDATA_TRY(spool.disk().replace(fresh, directory + '/' + job.name.uid + suffix));
   }
-  if (context.generation > 0 && spool.disk().exists(staged + std::string(kContextSuffix))) {  // a shared inode
-    job.name.sidecar = true;
-    MFDATA_TRY(spool.disk().replace(staged + std::string(kContextSuffix), layout::sidecar(context.uid)));
-  }
+  if (shared) MFDATA_TRY(spool.disk().replace(beside, layout::sidecar(job.name.uid)));
   return spool.disk().rename(staged, directory + '/' + job.name.spell());
 }
 
@@ -364,7 +379,12 @@ Result<void> return_sidecars(const Spool& spool, const Slot& slot) {
   for (const std::string& name : *names) {
     if (!name.ends_with(kContextSuffix)) continue;
     const std::string uid = name.substr(0, name.size() - kContextSuffix.size());
-    MFDATA_TRY(spool.disk().rename(in + '/' + name, layout::sidecar(uid)));
+    auto returned = spool.disk().rename(in + '/' + name, layout::sidecar(uid));
+    if (returned.is(Code::kExists)) {  // whoever has made it anew knows more of the file; ours is kept to be looked at
+      MFDATA_TRY(spool.disk().ensure_directory(layout::trash_directory(slot.step)));
+      returned = spool.disk().replace(in + '/' + name, layout::trash_directory(slot.step) + '/' + name);
+    }
+    MFDATA_TRY(returned);
   }
   return {};
 }

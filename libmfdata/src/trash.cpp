@@ -33,6 +33,31 @@ Result<void> place_companion(const Spool& spool, const Slot& slot, const std::st
   return spool.disk().replace(fresh, layout::trash_directory(slot.step) + '/' + name);
 }
 
+bool same_file(const Disk& disk, const std::string& one, const std::string& other) {
+  auto a = disk.status(one), b = disk.status(other);
+  return a && b && a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+// A copy of the job under a uid that nobody has; its context says so too.
+Result<Job> with_fresh_uid(const Spool& spool, const Job& job) {
+  Job fresh;
+  fresh.name = job.name;
+  fresh.path = job.path;
+  fresh.status = job.status;
+  fresh.context = job.context;
+  fresh.name.uid = fresh_uid();
+  if (job.context.uid.empty()) return fresh;  // it has none
+  fresh.context.uid = fresh.name.uid;
+  if (job.name.sidecar) {
+    MFDATA_TRY(spool.write_sidecar(layout::sidecar(fresh.name.uid), fresh.context));
+    return fresh;
+  }
+  auto file = spool.disk().open_file(job.path);
+  if (!file) return file.error();
+  MFDATA_TRY(set_tags_attribute(file->get(), encode(fresh.context), job.path));
+  return fresh;
+}
+
 }  // namespace
 
 std::string trash_record(const Slot& slot, const Job& job, const TrashNote& note) {
@@ -61,12 +86,30 @@ Result<void> trash(const Spool& spool, const Slot& slot, const Job& job, const T
   if (!spool.disk().exists(layout::trash_directory(slot.step))) {  // somebody emptied the trash with rm -r
     MFDATA_TRY(spool.disk().ensure_directory(layout::trash_directory(slot.step)));
   }
+  const std::string place = layout::trash_directory(slot.step) + '/' + job.name.without_crashes().spell();
+  if (spool.disk().exists(place)) {  // its note stays that of the file which has the name
+    if (same_file(spool.disk(), job.path, place)) return spool.disk().unlink(job.path);
+    auto fresh = with_fresh_uid(spool, job);
+    return fresh ? trash(spool, slot, *fresh, note) : fresh.error();
+  }
   MFDATA_TRY(place_companion(spool, slot, job.name.uid + ".json", trash_record(slot, job, note)));
   MFDATA_TRY(place_companion(spool, slot, job.name.uid + ".tags", tags_file_text(tags)));
   const std::string directory = layout::trash_directory(slot.step);
   MFDATA_TRY(spool.disk().rename(job.path, directory + '/' + job.name.without_crashes().spell()));
   if (spool.forces_hops()) MFDATA_TRY(spool.disk().sync(directory));
   return {};
+}
+
+Result<bool> set_aside(const Spool& spool, const Slot& slot, const Job& job, const std::string& taken) {
+  if (same_file(spool.disk(), job.path, taken)) {
+    MFDATA_TRY(spool.disk().unlink(job.path));
+    return false;
+  }
+  TrashNote note;
+  note.reason = kNameTaken;
+  note.text = "another file stands under its name, " + taken + ": this one was in the hands of a worker that ended";
+  MFDATA_TRY(trash(spool, slot, job, note));
+  return true;
 }
 
 }  // namespace mfdata

@@ -136,7 +136,9 @@ void StepBench::tick(KeptResult& result) {
   if (auto created = create(); !created) {
     result.set_outcome("not started", created.error().text);
   } else {
-    instance_.tick(began, std::exchange(last_tick_ns_, began));
+    std::string reason;
+    const mfdata_rc rc = instance_.tick(began, std::exchange(last_tick_ns_, began), reason);
+    if (rc != MFDATA_OK) result.set_outcome("failed", reason);
     result.add_duration(monotonic_ns() - began);
   }
   room_.finish(result, host_.take_metrics());
@@ -144,7 +146,8 @@ void StepBench::tick(KeptResult& result) {
 
 void StepBench::drain(KeptResult& result) {
   const std::int64_t began = monotonic_ns();
-  if (created_) instance_.drain();
+  std::string reason;
+  if (created_ && instance_.drain(reason) != MFDATA_OK) result.set_outcome("failed", reason);
   result.add_duration(monotonic_ns() - began);
   room_.finish(result, host_.take_metrics());
 }

@@ -15,6 +15,7 @@
 
 #include "libmfdata/claim.hpp"
 #include "libmfdata/disk.hpp"
+#include "libmfdata/printable.hpp"
 
 namespace mfdata {
 namespace {
@@ -113,7 +114,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::start(const std::string& p
   auto pid = spawn(program, channel->get(), text->get(), progress->get(), stream->get());
   if (!pid) return pid.error();
   process->pid_ = *pid;
-  process->channel_ = std::move(ours);
+  process->channel_ = lasting(std::move(ours));
   process->output_ = std::move(output);
   return process;
 }
@@ -168,6 +169,11 @@ void WorkerProcess::terminate() const {
 
 void WorkerProcess::kill() const { ::kill(-pid_, SIGKILL); }
 bool WorkerProcess::group_lives() const { return ::kill(-pid_, 0) == 0; }
+
+std::string WorkerProcess::last_words() const {
+  const char* text = page_->last_words;
+  return printable(std::string(text, ::strnlen(text, sizeof page_->last_words)));
+}
 
 std::string WorkerProcess::in_hand() const {
   const char* text = page_->in_hand;

@@ -29,6 +29,7 @@ class WorkerProcess {
   int output() const { return output_.get(); }  // -1: inherited
   wire::ProgressPage& page() const { return *page_; }
   std::string in_hand() const;  // Crash::in_hand, once the worker is dead
+  std::string last_words() const;  // why it ended as spoiled; printable
 
   // False: the channel is full or closed; the packet was not sent.
   bool send(const wire::Message& message) const;

@@ -329,6 +329,19 @@ Message read_message(Reader& in) {
 
 }  // namespace
 
+const char* call_name(Call call) {
+  switch (call) {
+    case Call::kCreate: return "create";
+    case Call::kTick: return "tick";
+    case Call::kDrain: return "drain";
+    case Call::kDestroy: return "destroy";
+    case Call::kExit: return "the end of its process";
+    case Call::kNone:
+    case Call::kCount: break;
+  }
+  return "a call";
+}
+
 const char* result_word(Outcome outcome) {
   switch (outcome) {
     case Outcome::kOk: return "ok";

@@ -155,6 +155,17 @@ using Message = std::variant<Jobs, Stop, Ready, Results, SettledFile, Metrics, C
 std::string encode(const Message& message);
 Result<Message> decode(std::string_view packet);
 
+// A call of the plugin that is of no file.
+enum class Call : std::uint32_t { kNone, kCreate, kTick, kDrain, kDestroy, kExit, kCount };  // kExit: what it left for the end
+const char* call_name(Call call);
+
+// Why a worker ends by itself. kNone at its end: nobody has asked it to, whatever its exit code is.
+enum class Farewell : std::uint32_t { kNone, kAsked, kReplaced };  // kReplaced: it has said why in the log
+
+// Exit codes of mfdata-worker that say more than that it failed.
+inline constexpr int kRefusedExit = 3;  // the plugin does not load or start
+inline constexpr int kSpoiledExit = 4;  // its plugin took from the process what the host needs: ProgressPage::last_words
+
 // Shared memory of a loader and a worker: what is in hand, without a system call. A worker that writes nonsense
 // harms only itself.
 //
@@ -165,6 +176,10 @@ struct ProgressPage {
   // by the worker
   std::atomic<std::uint64_t> started_ns{0};  // CLOCK_MONOTONIC at which the file in hand was begun; 0: idle
   std::atomic<std::uint32_t> job{0};
+  std::atomic<std::uint64_t> called_ns{0};  // CLOCK_MONOTONIC at which a Call began that is under way; 0: none
+  std::atomic<std::uint32_t> call{0};       // which
+  std::atomic<std::uint32_t> farewell{0};
+  char last_words[256] = {};  // of a worker that ends as a crash by itself: why; read after its death
   std::atomic<std::uint32_t> unreported{0};  // files that were treated, and whose results were not sent yet
   // Whom the loader charges with the death of this worker, read after it: Crash::in_hand.
   char in_hand[96] = {};

@@ -96,6 +96,7 @@ void each_member(Settings& s, Visit&& visit) {
   visit("step", s.step.name);
   visit("component", s.step.component);
   visit("timeout", s.step.timeout_s);
+  visit("start_timeout", s.step.start_timeout_s);
   visit("max_age", s.step.max_age_s);
   visit("rlimit_as", s.step.limits.address_space);
   visit("rlimit_nofile", s.step.limits.open_files);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "libmfdata/clock.hpp"
 #include "libmfdata/result.hpp"
@@ -24,13 +25,17 @@ bool Channel::receive(std::deque<wire::JobName>& jobs, int timeout_ms) {
   thread_local std::array<char, wire::kMaxPacket> packet;
   if (timeout_ms > 0 && timeout_ms != timeout_ms_) {  // of the socket itself: a wake-up costs one system call
     const timeval limit{timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    check(::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0, "no time limit on the channel");
+    if (::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) look_at(errno);
+    if (lost_ != 0) return true;
     timeout_ms_ = timeout_ms;
   }
   while (true) {
     const ssize_t length = ::recv(socket_.get(), packet.data(), packet.size(), timeout_ms > 0 ? 0 : MSG_DONTWAIT);
     if (length == 0) return true;  // the loader is gone
-    if (length < 0) return errno != EAGAIN && errno != EINTR;
+    if (length < 0) {
+      look_at(errno);
+      return lost_ != 0;
+    }
     auto message = wire::decode({packet.data(), static_cast<std::size_t>(length)});
     if (!message) continue;
     if (std::holds_alternative<wire::Stop>(*message)) return true;
@@ -87,8 +92,19 @@ void Channel::send_metrics(std::vector<wire::MetricDelta> deltas) {
 void Channel::send(const wire::Message& message) {
   const std::string packet = wire::encode(message);
   check(packet.size() <= wire::kMaxPacket, "a packet is larger than the loader reads");
-  while (::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0 && errno == EINTR) {
+  while (::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0) {
+    if (errno != EINTR) return look_at(errno);
   }
+}
+
+// Its other end may be gone, since then the loader is: this end cannot be.
+void Channel::look_at(int errnum) {
+  if (errnum != EAGAIN && errnum != EINTR && errnum != EPIPE && errnum != ECONNRESET) lost_ = errnum;
+}
+
+std::optional<std::string> Channel::lost() const {
+  if (lost_ == 0) return std::nullopt;
+  return "the plugin has closed or replaced the descriptor of the channel to the loader (" + std::string(std::strerror(lost_)) + ')';
 }
 
 }  // namespace mfdata

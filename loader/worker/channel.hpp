@@ -1,8 +1,10 @@
 // The worker's end of its channel to the loader: jobs come in, results go out in bundles.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <optional>
+#include <string>
 
 #include "libmfdata/file_descriptor.hpp"
 #include "wire/worker_protocol.hpp"
@@ -24,9 +26,15 @@ class Channel {
   std::size_t flush_when_quiet();
   void send(const wire::Message& message);
   void send_metrics(std::vector<wire::MetricDelta> deltas);  // in as many packets as it takes
+  // Why it is a channel no more: something in this process has closed or replaced its descriptor. Then `receive` says true.
+  std::optional<std::string> lost() const;
+  int descriptor() const { return socket_.get(); }
 
  private:
+  void look_at(int errnum);
+
   FileDescriptor socket_;
+  std::atomic<int> lost_{0};   // errno
   wire::Results results_;
   int timeout_ms_ = 0;         // that the socket has; 0: none yet
   std::size_t routes_ = 0;     // in them

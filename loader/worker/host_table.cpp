@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 
+#include "worker/callback.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace mfdata {
@@ -404,6 +405,7 @@ mfdata_rc deposit_commit(mfdata_ctx* ctx, mfdata_deposit* raw, mfdata_deposit_do
   const bool whole = deposit->failed == MFDATA_OK && deposit->bytes <= PluginHost::of(ctx).settings().max_file_size;
   const mfdata_rc rc = !whole ? (deposit->failed != MFDATA_OK ? deposit->failed : MFDATA_E_LIMIT) : answer(ctx, deposit->deposit.commit(deposit->step, name, PluginHost::of(ctx).settings().step.slashed(), deposit->tags));
   if (!done) return rc;
+  const ForkGuard guard("done");
   done(user, rc);
   return MFDATA_OK;
 }

@@ -2,35 +2,88 @@
 
 #include <atomic>
 
+#include "worker/callback.hpp"
+
 namespace mfdata {
+namespace {
+
+// One listener from create to destroy.
+class ListenerRun {
+ public:
+  ListenerRun(PluginHost& host, Channel& channel, const mfdata_listener& listener) : host_(host), channel_(channel), listener_(listener) {}
+
+  Result<void> create() {
+    const mfdata_init* init = host_.init_for_create();
+    const Callback callback(host_, wire::Call::kCreate);
+    if (listener_.create(init, &self_) == MFDATA_OK) return {};
+    return Error{Code::kBadConfig, 0, "the listener does not start: " + host_.create_error()};
+  }
+
+  mfdata_rc run() {
+    std::thread watcher([this] { watch(); });
+    mfdata_rc rc = MFDATA_FAIL;
+    {
+      const Callback callback(host_, "run", nullptr, 0);
+      rc = listener_.run(self_, &host_);
+    }
+    finished_ = true;
+    watcher.join();
+    return rc;
+  }
+
+  void destroy() {
+    if (!listener_.destroy) return;
+    const Callback callback(host_, wire::Call::kDestroy);
+    listener_.destroy(self_, &host_);
+  }
+
+  bool asked() const { return asked_; }  // after `run`
+
+ private:
+  void watch() {
+    std::deque<wire::JobName> none;
+    bool asked = false;
+    while (!finished_ && !(asked = channel_.receive(none, 250) || host_.cancelled())) channel_.send_metrics(host_.take_metrics());
+    asked_ = asked;
+    if (finished_) return;
+    host_.cancel();
+    const ForkGuard guard("stop");
+    listener_.stop(self_);
+  }
+
+  PluginHost& host_;
+  Channel& channel_;
+  const mfdata_listener& listener_;
+  void* self_ = nullptr;
+  std::atomic<bool> finished_{false};
+  std::atomic<bool> asked_{false};
+};
+
+std::string shown(mfdata_rc rc) {
+  return rc == MFDATA_OK ? "MFDATA_OK" : rc == MFDATA_CANCELLED ? "MFDATA_CANCELLED" : std::to_string(rc);
+}
+
+}  // namespace
 
 Result<void> run_listener(PluginHost& host, Channel& channel, const mfdata_listener& listener) {
   if (!listener.create || !listener.run || !listener.stop) return Error{Code::kRefused, 0, "the listener has no create, run or stop"};
-  void* self = nullptr;
-  const mfdata_init* init = host.init_for_create();
-  host.enter(nullptr, 0);
-  const mfdata_rc made = listener.create(init, &self);
-  if (made != MFDATA_OK) return Error{Code::kBadConfig, 0, "the listener does not start: " + host.create_error()};
+  ListenerRun it(host, channel, listener);
+  MFDATA_TRY(it.create());
   channel.send(wire::Ready{"", 0});
-
-  std::atomic<bool> finished{false};
-  std::thread watcher([&] {
-    std::deque<wire::JobName> none;
-    while (!finished && !channel.receive(none, 250) && !host.cancelled()) {
-      channel.send_metrics(host.take_metrics());
+  host.create_error().clear();
+  const mfdata_rc rc = it.run();
+  const std::string why = std::exchange(host.create_error(), "");
+  it.destroy();
+  channel.send_metrics(host.take_metrics());
+  if (channel.lost()) return Error{Code::kIo, 0, "the listener is stopped: " + *channel.lost()};
+  if (it.asked()) {
+    if (rc != MFDATA_OK && rc != MFDATA_CANCELLED) {
+      host.write_log(MFDATA_LOG_WARNING, "run returned " + shown(rc) + " when the listener was stopped" + (why.empty() ? "" : ": " + why));
     }
-    if (finished) return;
-    host.cancel();
-    listener.stop(self);
-  });
-  const mfdata_rc rc = listener.run(self, &host);
-  finished = true;
-  watcher.join();
-  host.leave();
-  const std::string why = host.create_error();
-  if (listener.destroy) listener.destroy(self, &host);
-  if (rc == MFDATA_OK || host.cancelled()) return {};
-  return Error{Code::kIo, 0, "the listener ended: " + (why.empty() ? "run returned " + std::to_string(rc) : why)};
+    host.progress().farewell = static_cast<std::uint32_t>(wire::Farewell::kAsked);
+    return {};
+  }
+  return Error{Code::kIo, 0, "the listener ended although nobody has asked it to: run returned " + shown(rc) + (why.empty() ? "" : ", " + why)};
 }
 
 }  // namespace mfdata

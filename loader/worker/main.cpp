@@ -25,10 +25,12 @@
 #include "libmfdata/trash_count.hpp"
 #include "wire/worker_settings.hpp"
 #include "worker/call_faults.hpp"
+#include "worker/callback.hpp"
 #include "worker/describe.hpp"
 #include "worker/listener_runner.hpp"
 #include "worker/plugin_library.hpp"
 #include "worker/predicate_runner.hpp"
+#include "worker/soundness.hpp"
 #include "worker/step_instance.hpp"
 #include "worker/step_runner.hpp"
 #include "worker/worker_process_setup.hpp"
@@ -95,10 +97,12 @@ Result<void> create_again_and_again(PluginHost& first, const Table& table, unsig
     void* self = nullptr;
     PluginHost host(first.spool(), first.settings(), first.progress());
     const mfdata_init* init = host.init_for_create();
-    host.enter(nullptr, 0);
-    const mfdata_rc rc = table.create ? table.create(init, &self) : MFDATA_FAIL;
-    if (rc == MFDATA_OK && table.destroy) table.destroy(self, &host);
-    host.leave();
+    mfdata_rc rc = MFDATA_FAIL;
+    {
+      const Callback callback(host, wire::Call::kCreate);
+      if (table.create) rc = table.create(init, &self);
+      if (rc == MFDATA_OK && table.destroy) table.destroy(self, &host);
+    }
     if (rc != MFDATA_OK) return Error{Code::kBadConfig, 0, "the plugin does not start: " + host.create_error()};
   }
   const auto more = [](std::size_t now, std::size_t before) { return static_cast<long>(now) - static_cast<long>(before); };
@@ -120,7 +124,10 @@ Result<void> run_component(const Spool& spool, PluginHost& host, Channel& channe
   const mfdata_step step = step_table(*component);
   if (settings.trial.cycles > 0) return create_again_and_again(host, step, settings.trial.cycles);
   if (settings.trial.cancelled) host.cancel_softly();
-  StepRunner runner(spool, slot, host, channel, step);
+  Soundness soundness;
+  soundness.watch(spool.disk().descriptor(), "the spool");
+  soundness.watch(channel.descriptor(), "the channel to the loader");
+  StepRunner runner(spool, slot, host, channel, step, soundness);
   MFDATA_TRY(runner.create());
   channel.send(wire::Ready{(*plugin)->version, step.process_batch ? settings.step.batch_max_size : 0});
   runner.run();
@@ -131,18 +138,27 @@ Result<void> make_listener(PluginHost& host, const mfdata_listener& listener) {
   if (!listener.create || !listener.run || !listener.stop) return Error{Code::kRefused, 0, "the listener has no create, run or stop"};
   void* self = nullptr;
   const mfdata_init* init = host.init_for_create();
-  host.enter(nullptr, 0);
-  const mfdata_rc made = listener.create(init, &self);
-  host.leave();
+  mfdata_rc made = MFDATA_FAIL;
+  {
+    const Callback callback(host, wire::Call::kCreate);
+    made = listener.create(init, &self);
+  }
   if (made != MFDATA_OK) return Error{Code::kBadConfig, 0, "the plugin does not start: " + host.create_error()};
-  if (listener.destroy) listener.destroy(self, &host);
+  if (!listener.destroy) return {};
+  const Callback callback(host, wire::Call::kDestroy);
+  listener.destroy(self, &host);
   return {};
+}
+
+// Not for what a plugin starts.
+Channel inherited_channel() {
+  ::fcntl(wire::kChannel, F_SETFD, FD_CLOEXEC);
+  return Channel(lasting(FileDescriptor(wire::kChannel)));
 }
 
 Result<void> try_start(const wire::WorkerSettings& settings, wire::ProgressPage& progress) {
   MFDATA_TRY(set_up_process(Home{settings.home}, settings.step.limits, false));
-  ::fcntl(wire::kChannel, F_SETFD, FD_CLOEXEC);
-  Channel channel{FileDescriptor(wire::kChannel)};
+  Channel channel = inherited_channel();
   auto spool = Spool::open(settings.data_dir, settings.durability);  // an empty one
   if (!spool) return spool.error();
   MFDATA_TRY(spool->prepare_slot(Slot{settings.step.dotted(), settings.slot}));  // a scratch directory is there
@@ -264,8 +280,7 @@ Result<void> run_task(const wire::WorkerSettings& settings, wire::ProgressPage& 
   auto spool = Spool::open(settings.data_dir, settings.durability);
   if (!spool) return spool.error();
   PluginHost host(*spool, settings, progress, surroundings);
-  ::fcntl(wire::kChannel, F_SETFD, FD_CLOEXEC);  // not for what a plugin starts
-  Channel channel{FileDescriptor(wire::kChannel)};
+  Channel channel = inherited_channel();
   handle_signals(host);
   switch (settings.task) {
     case wire::Task::kRun: return run_component(*spool, host, channel);
@@ -310,6 +325,8 @@ int run() {
   ::close(wire::kProgress);
   auto& progress = *static_cast<wire::ProgressPage*>(shared);
   auto done = settings->trial.fail_call > 0 ? run_trial(*settings, progress) : run_task(*settings, progress, {});
+  progress.call = static_cast<std::uint32_t>(wire::Call::kExit);  // what the plugin has left for it may hang
+  progress.called_ns = static_cast<std::uint64_t>(monotonic_ns());
   return done ? 0 : failed(done.error());
 }
 

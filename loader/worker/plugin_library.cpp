@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "libmfdata/file_descriptor.hpp"
+#include "worker/callback.hpp"
 
 namespace mfdata {
 namespace {
@@ -123,6 +124,7 @@ Result<const mfdata_plugin*> load_own_plugin(const std::string& library) {
   MFDATA_TRY(check_whole(library));
   constexpr auto mode = static_cast<boost::dll::load_mode::type>(RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   try {
+    const ForkGuard guard("the loading of its library");
     const boost::dll::shared_library object(boost::filesystem::path(library), mode);
     if (!object.has(kEntry)) {
       return refused(library, std::string("it has no entry point ") + kEntry + ": it is no plugin, or hides its export");

@@ -1,6 +1,7 @@
 #include "worker/predicate_instance.hpp"
 
 #include "libmfdata/switch_rules.hpp"
+#include "worker/callback.hpp"
 #include "worker/plugin_library.hpp"
 
 namespace mfdata {
@@ -17,24 +18,30 @@ Result<PredicateInstance> PredicateInstance::compile(PluginHost& host, const mfd
   const mfdata_init* init = host.init_for_create();
   void* self = nullptr;
   host.create_error().clear();
-  host.enter(nullptr, 0);
-  const mfdata_rc rc = table.compile(init, arguments.data(), static_cast<std::uint32_t>(arguments.size()), &self);
-  host.leave();
+  mfdata_rc rc = MFDATA_FAIL;
+  {
+    const Callback callback(host, "compile", nullptr, 0);
+    rc = table.compile(init, arguments.data(), static_cast<std::uint32_t>(arguments.size()), &self);
+  }
   if (rc == MFDATA_OK) return PredicateInstance(host, table, self);
   const std::string& why = host.create_error();
   return Error{Code::kBadConfig, 0, "the predicate does not accept it: " + (why.empty() ? "compile returned " + std::to_string(rc) : why)};
 }
 
 PredicateInstance::~PredicateInstance() {
-  if (host_ && table_.destroy) table_.destroy(self_, host_);
+  if (!host_ || !table_.destroy) return;
+  const ForkGuard guard("destroy");
+  table_.destroy(self_, host_);
 }
 
 std::int32_t PredicateInstance::test(Treatment& treatment, const std::string& path, const TagSet& tags, std::int64_t deadline_ns,
                                      std::string& reason) {
   treatment.begin_reading(path, tags);
-  host_->enter(&treatment, deadline_ns);
-  const std::int32_t code = table_.test(self_, host_, treatment.input(0));
-  host_->leave();
+  std::int32_t code = MFDATA_E_IO;
+  {
+    const Callback callback(*host_, "test", &treatment, deadline_ns);
+    code = table_.test(self_, host_, treatment.input(0));
+  }
   reason = code < 0 && treatment.reason.empty() ? "it returned " + std::to_string(code) : treatment.reason;
   return code;
 }

@@ -1,9 +1,12 @@
 #include "worker/step_runner.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 
 #include "libmfdata/arrival.hpp"
@@ -41,12 +44,13 @@ Outcome outcome_of(Code code) {
   }
 }
 
-StepRunner::StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, Channel& channel, const mfdata_step& step)
+StepRunner::StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, Channel& channel, const mfdata_step& step, const Soundness& soundness)
     : spool_(spool),
       slot_(slot),
       host_(host),
       settings_(host.settings()),
       channel_(channel),
+      soundness_(soundness),
       instance_(host, step),
       treatment_(std::make_unique<Treatment>(spool, slot, settings_)),
       policy_(spool, slot, settings_) {
@@ -61,6 +65,13 @@ bool StepRunner::leaks() {
   constexpr double kShare = 0.8;
   if (treated_ == leaks_looked_for_) return false;
   leaks_looked_for_ = treated_;
+  const auto most = static_cast<int>(kShare * static_cast<double>(std::min<std::uint64_t>(open_files_limit_, 1 << 30)));
+  const FileDescriptor lowest(::fcntl(spool_.disk().descriptor(), F_DUPFD_CLOEXEC, 0));  // of one call that leaks many
+  if (lowest.get() > most || (!lowest && errno == EMFILE)) {
+    host_.write_log(MFDATA_LOG_WARNING, "descriptors leak: the lowest " + std::to_string(most) + " of " + std::to_string(open_files_limit_) +
+                                            " (rlimit_nofile) are open; this worker is replaced");
+    return true;
+  }
   if (treated_ - descriptors_counted_ >= std::clamp<std::uint64_t>(open_files_limit_ / 64, 1, 32)) {
     descriptors_counted_ = treated_;
     const std::size_t open = open_descriptors();
@@ -80,6 +91,44 @@ bool StepRunner::leaks() {
   return true;
 }
 
+// This worker treats no more files, and has said why in the log.
+bool StepRunner::is_used_up() {
+  const bool treated = treated_ != leaks_looked_for_;
+  if (leaks()) return true;
+  if (policy_.stuck()) {
+    host_.write_log(MFDATA_LOG_WARNING, "files could not be given back to the step: this worker is replaced, which settles them");
+    return true;
+  }
+  const std::string limit = treated ? soundness_.lowered_limit() : "";
+  if (!limit.empty()) host_.write_log(MFDATA_LOG_ERROR, limit + ": this worker is replaced");
+  return !limit.empty();
+}
+
+// After an error of the system. What a plugin has done to its process is no trouble of the file that meets it: nothing of it is
+// kept, and the file in hand, if any, is what the plugin did it with.
+void StepRunner::end_if_spoiled() {
+  if (const std::string why = soundness_.trouble(); !why.empty()) end_as_spoiled(why);
+}
+
+void StepRunner::end_if_spoiled_at(const Job& job) {
+  end_if_spoiled();
+  struct stat now {};
+  const bool same = ::fstat(job.file.get(), &now) == 0 && now.st_ino == job.status.st_ino && now.st_dev == job.status.st_dev;
+  if (job.file && !same) end_as_spoiled("the plugin has closed a descriptor that is not its own, of the input");
+}
+
+void StepRunner::end_as_spoiled(const std::string& why) {
+  if (!channel_.lost()) channel_.flush();
+  host_.write_log(MFDATA_LOG_ERROR, why + ": this worker is replaced");
+  auto& words = host_.progress().last_words;
+  words[why.copy(words, sizeof words - 1)] = 0;
+  ::_exit(wire::kSpoiledExit);
+}
+
+void StepRunner::say_result(const char* call, mfdata_rc rc, const std::string& reason) {
+  host_.write_log(MFDATA_LOG_WARNING, std::string(call) + " returned " + std::to_string(rc) + (reason.empty() ? "" : ": " + reason));
+}
+
 int StepRunner::wait_ms() const {
   std::int64_t wait_ns = instance_.ticks() ? kSecond : 10 * kSecond;
   if (!batch_.empty()) wait_ns = std::min(wait_ns, std::max<std::int64_t>(0, batch_due_ns_ - monotonic_ns()));
@@ -87,16 +136,21 @@ int StepRunner::wait_ms() const {
 }
 
 void StepRunner::run() {
+  bool used_up = false;
   while (true) {
     if (names_.empty()) {
       end_group();  // nothing more is at hand: nobody waits for 5 ms
       if (channel_.flush_when_quiet() == 0) host_.progress().unreported = 0;
     }
-    if (leaks()) break;  // looked for while nobody waits, where that can be
+    if (is_used_up()) {  // looked for while nobody waits, where that can be
+      used_up = true;
+      break;
+    }
     // With names at hand the channel is looked at now and then: a stop also comes as a signal.
     const bool idle = names_.empty();
     if (idle || names_.size() % 16 == 0) stopping_ = channel_.receive(names_, idle ? std::max(wait_ms(), 1) : 0) || stopping_;
-    if (stopping_ || policy_.stuck() || host_.cancelled()) break;
+    if (channel_.lost()) end_as_spoiled(*channel_.lost());
+    if (stopping_ || host_.cancelled()) break;
     tick();
     if (!names_.empty()) {
       const wire::JobName name = std::move(names_.front());
@@ -107,9 +161,11 @@ void StepRunner::run() {
   }
   end_group();
   if (!batch_.empty()) treat_batch();
-  instance_.drain();
+  std::string reason;
+  if (const mfdata_rc rc = instance_.drain(reason); rc != MFDATA_OK) say_result("drain", rc, reason);
   channel_.flush();
   while (policy_.keeps_open() && !policy_.retry_pending()) ::usleep(100'000);  // what is open here stands nowhere else
+  host_.progress().farewell = static_cast<std::uint32_t>(used_up ? wire::Farewell::kReplaced : wire::Farewell::kAsked);
 }
 
 void StepRunner::tick() {
@@ -120,8 +176,13 @@ void StepRunner::tick() {
     host_.write_log(MFDATA_LOG_WARNING, pending_told_.empty() ? "what had waited to be delivered is delivered" : "a delivery waits: " + pending_told_);
   }
   if (!instance_.ticks() || now - last_tick_ns_ < kSecond) return;
-  instance_.tick(now, last_tick_ns_);
+  std::string reason;
+  const mfdata_rc rc = instance_.tick(now, last_tick_ns_, reason);
   last_tick_ns_ = now;
+  const std::string told = rc == MFDATA_OK ? "" : std::to_string(rc) + reason;
+  if (rc != MFDATA_OK && told != tick_told_) say_result("tick", rc, reason);  // each second it says the same
+  if (rc == MFDATA_OK && !tick_told_.empty()) host_.write_log(MFDATA_LOG_INFO, "tick returned MFDATA_OK again");
+  tick_told_ = told;
 }
 
 StepRunner::Taken StepRunner::take(const wire::JobName& name) {
@@ -271,6 +332,11 @@ void StepRunner::treat(const wire::JobName& name) {
     if (traced_) announce(*taken.job);
     treat_taken(name, std::move(*taken.job), began);
   } else {
+    if (treated_ > 0 && (taken.done.outcome == Outcome::kError || taken.done.outcome == Outcome::kGone)) {
+      note_in_hand("");  // an earlier call has done it, and this file is where it was
+      host_.progress().started_ns = 0;
+      end_if_spoiled();
+    }
     report(std::move(taken.done));
   }
   note_in_hand("");
@@ -305,10 +371,12 @@ void StepRunner::treat_one(const wire::JobName& name, Job job, std::int64_t bega
   const mfdata_rc rc = instance_.process(*treatment_, deadline(began));
   channel_.send_metrics(host_.take_metrics());  // before the result: whoever sees that sees them
   if (!alone && policy_.shares_commit(*treatment_, rc)) {
+    end_if_spoiled();  // while it is known whose call it was
     host_.progress().started_ns = 0;  // the time of a common commit is nobody's alone
     join_group(name.id, began);
   } else {
     End end = policy_.finish(*treatment_, rc);
+    if (end.outcome == Outcome::kError) end_if_spoiled_at(treatment_->jobs()[0]);
     report(done_of(name.id, treatment_->jobs()[0], std::move(end), monotonic_ns() - began));
     treatment_->reset();
   }
@@ -346,6 +414,7 @@ void StepRunner::end_group() {
     note_in_hand(kEveryFile);
     ends = policy_.finish_group(treatments);
     if (ends[0].outcome != Outcome::kOk) {  // one of them may be the reason
+      if (ends[0].outcome == Outcome::kError) end_if_spoiled();
       for (Treatment* treatment : treatments) alone_.insert(treatment->jobs()[0].name.uid);
     }
   }
@@ -390,6 +459,9 @@ void StepRunner::treat_batch() {
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
   channel_.send_metrics(host_.take_metrics());
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    if (ends[i].outcome == Outcome::kError) end_if_spoiled_at(treatment_->jobs()[i]);
+  }
   ++treated_;
   for (std::size_t i = 0; i < ids.size(); ++i) report(done_of(ids[i], treatment_->jobs()[i], std::move(ends[i]), monotonic_ns() - began));
   treatment_->reset();

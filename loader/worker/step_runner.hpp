@@ -9,6 +9,7 @@
 #include "libmfdata/claim.hpp"
 #include "worker/channel.hpp"
 #include "worker/ending_policy.hpp"
+#include "worker/soundness.hpp"
 #include "worker/step_instance.hpp"
 
 namespace mfdata {
@@ -18,7 +19,7 @@ wire::Outcome outcome_of(Code code);
 
 class StepRunner {
  public:
-  StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, Channel& channel, const mfdata_step& step);
+  StepRunner(const Spool& spool, const Slot& slot, PluginHost& host, Channel& channel, const mfdata_step& step, const Soundness& soundness);
 
   Result<void> create() { return instance_.create(); }
   void run();  // until stopped; then drains and returns
@@ -48,6 +49,11 @@ class StepRunner {
   void end_loop(std::uint32_t id, Job job, std::int64_t began);
   bool batch_is_due() const;
   bool leaks();
+  bool is_used_up();
+  void end_if_spoiled();
+  void end_if_spoiled_at(const Job& job);
+  [[noreturn]] void end_as_spoiled(const std::string& why);
+  void say_result(const char* call, mfdata_rc rc, const std::string& reason);
   void report(wire::Done done);
   int wait_ms() const;
   void tick();
@@ -63,6 +69,7 @@ class StepRunner {
   PluginHost& host_;
   const wire::WorkerSettings& settings_;
   Channel& channel_;
+  const Soundness& soundness_;
   StepInstance instance_;
   std::unique_ptr<Treatment> treatment_;
   EndingPolicy policy_;
@@ -77,7 +84,7 @@ class StepRunner {
   bool batch_last_chance_ = false;  // of a batch of one
   std::int64_t batch_due_ns_ = 0;
   std::int64_t last_tick_ns_ = 0;
-  std::string pending_told_;
+  std::string pending_told_, tick_told_;
   std::uint64_t treated_ = 0, leaks_looked_for_ = 0, descriptors_counted_ = 0;  // treatments, and how many when
   std::uint64_t open_files_limit_ = 1024;
   bool traced_ = false;  // names come in the order in which they are sent: nobody follows what comes after one that is not

@@ -20,19 +20,28 @@ static Result<void> limit(__rlimit_resource resource, std::uint64_t value, const
   return {};
 }
 
+// Above what a loop of closes reaches where there is room for that; most of the numbers stay the plugin's.
+static int first_lasting_descriptor() {
+  constexpr rlim_t kBeyondLoops = 2048, kRoomy = 2 * kBeyondLoops;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  return static_cast<int>(limit.rlim_cur >= kRoomy ? kBeyondLoops : limit.rlim_cur - limit.rlim_cur / 4);
+}
+
 Result<void> set_up_process(const Home& home, const ResourceLimits& limits, bool locks) {
   const char* parent = std::getenv("MFDATA_LOADER_PID");
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (parent && std::to_string(::getppid()) != parent) return Error{Code::kGone, 0, "the loader is gone"};
-  ::umask(077);
+  ::umask(kUmask);
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  MFDATA_TRY(limit(RLIMIT_NOFILE, limits.open_files, "rlimit_nofile"));
+  lasting_descriptors_from = first_lasting_descriptor();
   if (locks) {
     auto lock = lock_file(home.workers_lock(), false, true);
     if (!lock) return lock.error();
-    (void)lock->release();
+    (void)lasting(std::move(*lock), true).release();
   }
   MFDATA_TRY(limit(RLIMIT_AS, limits.address_space, "rlimit_as"));
-  MFDATA_TRY(limit(RLIMIT_NOFILE, limits.open_files, "rlimit_nofile"));
   MFDATA_TRY(limit(RLIMIT_STACK, limits.stack, "rlimit_stack"));
   return limit(RLIMIT_FSIZE, limits.file_size, "rlimit_fsize");
 }

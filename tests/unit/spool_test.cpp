@@ -330,3 +330,75 @@ TEST_CASE("a_collection_stops_when_it_is_told_to") {
   CHECK(collect(*p.spool, {1, 0, 0}, {}, far_future, [&] { return ++asked <= 2; }).purged == 2);
   CHECK(trashed_files(*p.spool)->size() == 1);
 }
+
+// What two processes made of one file, or a person who copied files into the spool: each name is there twice.
+TEST_CASE("a_recovery_whose_file_stands_before_its_step_already_ends_the_name_in_the_slot") {
+  Place p;
+  p.write("incoming/f", "one");
+  const Job job = p.accepted("f");
+  const std::string waiting = layout::step_directory(p.slot.step) + '/' + job.name.spell();
+  REQUIRE(p.spool->disk().link(job.path, waiting));
+  CHECK(p.recover().empty());
+  CHECK(p.list(p.slot.in()).empty());
+  CHECK(p.list(layout::step_directory(p.slot.step)) == Names{job.name.spell()});
+  CHECK(p.list(layout::trash_directory(p.slot.step)).empty());
+}
+
+TEST_CASE("a_recovery_that_meets_another_file_under_its_name_puts_its_own_into_trash_and_ends") {
+  Place p;
+  p.write("incoming/f", "one");
+  const Job job = p.accepted("f");
+  p.write(layout::step_directory(p.slot.step) + '/' + job.name.spell(), "another");
+  CHECK(p.recover().empty());
+  CHECK(p.list(p.slot.in()).empty());
+  CHECK(p.read(p.root / layout::step_directory(p.slot.step) / job.name.spell()) == "another");
+  const std::string trash = layout::trash_directory(p.slot.step);
+  CHECK(p.list(trash) == Names{job.name.spell(), job.name.uid + ".json", job.name.uid + ".tags"});
+  CHECK(p.read(p.root / trash / (job.name.uid + ".json")).find("\"name taken\"") != std::string::npos);
+  CHECK(p.recover().empty());
+}
+
+TEST_CASE("a_file_whose_uid_trash_has_already_goes_there_under_a_uid_of_its_own") {
+  Place p;
+  p.write("incoming/f", "one");
+  const Job job = p.accepted("f");
+  const std::string trash = layout::trash_directory(p.slot.step);
+  p.write(trash + '/' + job.name.spell(), "another");
+  p.write(trash + '/' + job.name.uid + ".json", "its note");
+  TrashNote note;
+  note.reason = "failed";
+  REQUIRE(mfdata::trash(*p.spool, p.slot, job, note));
+  CHECK(p.read(p.root / trash / job.name.spell()) == "another");
+  CHECK(p.read(p.root / trash / (job.name.uid + ".json")) == "its note");
+  std::string mine;
+  for (const std::string& name : p.list(trash)) {
+    const auto parsed = SpoolName::parse(name);
+    if (parsed && parsed->uid != job.name.uid) mine = name;
+  }
+  REQUIRE_FALSE(mine.empty());
+  CHECK(p.read(p.root / trash / mine) == "one");
+  auto file = p.spool->disk().open_file(trash + '/' + mine);
+  auto context = p.spool->context_of(file->get(), *SpoolName::parse(mine), mine);
+  REQUIRE_MESSAGE(context, (context ? "" : context.error().text));
+  CHECK(context->tags.get("first.core.original_basename") == "f");
+}
+
+TEST_CASE("a_hop_that_was_made_already_is_finished_by_a_recovery_and_one_that_meets_another_file_goes_to_trash") {
+  for (const bool same : {true, false}) {
+    Place p;
+    REQUIRE(p.spool->prepare_step("b.main"));
+    p.write("incoming/f", "one");
+    Job job = p.accepted("f");
+    const Context next{job.name.uid, job.name.generation + 1, 3, layout::step_directory("b.main"), {}, job.context.tags};
+    REQUIRE(set_tags_attribute(job.file.get(), encode(next), job.path));
+    SpoolName passed = job.name;
+    passed.generation = next.generation;
+    const std::string there = layout::step_directory("b.main") + '/' + passed.spell();
+    if (same) REQUIRE(p.spool->disk().link(job.path, there));
+    if (!same) p.write(there, "another");
+    CHECK(p.recover().empty());
+    CHECK(p.list(p.slot.in()).empty());
+    CHECK(p.read(p.root / there) == (same ? "one" : "another"));
+    CHECK(p.list(layout::trash_directory(p.slot.step)).size() == (same ? 0 : 3));
+  }
+}

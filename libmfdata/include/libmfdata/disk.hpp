@@ -26,6 +26,7 @@ class Disk {
 
   const std::string& root() const { return root_; }
   dev_t device() const { return device_; }  // of the root
+  int descriptor() const { return directory_.get(); }  // of the root
   std::string absolute(const std::string& path) const { return path[0] == '/' ? path : root_ + '/' + path; }
 
   // O_CREAT|O_EXCL, mode 0600, readable and writable.

@@ -1,6 +1,7 @@
 // One open file descriptor, closed with its owner. Move-only; -1 means none.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -30,5 +31,16 @@ class FileDescriptor {
  private:
   int number_ = -1;
 };
+
+// In a process that shares its descriptors with foreign code: those that last live above its usual mistakes (close(3), a loop of
+// closes, a number closed twice). 0: nothing is moved. Set once, before there are threads.
+inline int lasting_descriptors_from = 0;
+
+// The same open file, at such a number where there is one.
+inline FileDescriptor lasting(FileDescriptor file, bool inherited = false) {
+  if (lasting_descriptors_from == 0 || file.get() >= lasting_descriptors_from || !file) return file;
+  FileDescriptor moved(::fcntl(file.get(), inherited ? F_DUPFD : F_DUPFD_CLOEXEC, lasting_descriptors_from));
+  return moved ? std::move(moved) : std::move(file);
+}
 
 }  // namespace mfdata

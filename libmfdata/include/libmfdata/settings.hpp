@@ -65,6 +65,7 @@ struct StepSettings {
   unsigned numprocesses = 1;
   std::vector<std::string> watched_directories;
   double timeout_s = 600;
+  double start_timeout_s = 60;
   double max_age_s = 0;
   bool debug = false;
   std::uint64_t max_queue = 0;

@@ -22,7 +22,13 @@ struct TrashNote {
   std::optional<TagSet> tags;  // of the failed attempt; nothing: those of the file's context
 };
 
+// Where trash has another file with this uid already, it gets a uid of its own.
 Result<void> trash(const Spool& spool, const Slot& slot, const Job& job, const TrashNote& note);
+
+inline constexpr const char* kNameTaken = "name taken";  // a TrashNote::reason
+// A file of a slot whose name is taken where it belongs. By itself (two names of one file): the name in the slot ends. By another
+// file: it goes to trash. True: to trash.
+Result<bool> set_aside(const Spool& spool, const Slot& slot, const Job& job, const std::string& taken);
 
 // The text of "<uid>.json".
 std::string trash_record(const Slot& slot, const Job& job, const TrashNote& note);

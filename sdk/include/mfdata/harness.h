@@ -137,7 +137,7 @@ typedef struct mfdata_harness_metric {
 typedef struct mfdata_harness_result {
   uint32_t struct_size;
   uint32_t flags;      /* MFDATA_HARNESS_LATE */
-  /* Of the first file; of a predicate "yes", "no" or "error"; of a listener "ok" or "failed"; of a tick or a drain "ok"; of each of them
+  /* Of the first file; of a predicate "yes", "no" or "error"; of a listener, a tick or a drain "ok" or "failed"; of each of them
    * "not started" when create (or compile) failed. */
   mfdata_str outcome, reason;
   const mfdata_harness_end *const *ends; /* one for each file, in the order they were given */

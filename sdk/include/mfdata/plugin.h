@@ -15,6 +15,13 @@
  *    context; on any thread of the plugin from create until destroy returns.
  *  - Errors are negative codes. A wrong argument never crashes the host: E_ARG; a flag that it does not know:
  *    E_UNSUPPORTED, and nothing is done.
+ *  - Time. `timeout` bounds every call for a file, and tick, drain, destroy and the stop of a listener; `start_timeout` bounds
+ *    create. What takes longer is killed with everything it started.
+ *  - Processes. A plugin may fork. The child calls no host function and never returns from a callback: it calls exec, and
+ *    _exit when that fails. The host ends a child that returns (exit status 127).
+ *  - Descriptors. The host keeps descriptors of its own in the process, close-on-exec and at high numbers. A plugin closes
+ *    only what it has opened, each once, and leaves resource limits and the umask as they are. A worker without what its
+ *    host needs counts as crashed and is replaced.
  */
 #ifndef MFDATA_PLUGIN_H
 #define MFDATA_PLUGIN_H
@@ -53,7 +60,8 @@ typedef struct mfdata_deposit mfdata_deposit; /* a new file that a listener writ
 #define MFDATA_FAIL 1      /* permanent: the step's failure policy applies; nothing staged becomes visible */
 #define MFDATA_RETRY 2     /* transient: tried again later (retry_* keys), then the failure policy */
 #define MFDATA_SKIP 3      /* not for this step: unmatched_policy applies */
-#define MFDATA_CANCELLED 4 /* stopped on request (`cancelled`): back to the queue, nothing is charged */
+#define MFDATA_CANCELLED 4 /* stopped on request (`cancelled`): back to the queue, nothing is charged; unasked it is a
+                            * MFDATA_RETRY */
 
 /* Errors of host functions. Returned from a step they mean MFDATA_FAIL; but for MFDATA_E_FULL, when a write of its own met
  * a full disk: then the file waits for room, and no policy applies. */
@@ -129,7 +137,7 @@ typedef struct mfdata_host {
 
   /* [any] Not 0 once the host wants the component to return soon (stop, upgrade). */
   int32_t (*cancelled)(mfdata_ctx *ctx);
-  /* [any] CLOCK_MONOTONIC nanoseconds at which the host kills the process for this file; 0: none. */
+  /* [any] CLOCK_MONOTONIC nanoseconds at which the host kills the process for this call; 0: none. */
   int64_t (*deadline_ns)(mfdata_ctx *ctx);
 
   /* [create] [call] The plugin's [custom] keys by dotted and indexed path ("a.b[2]"). Numbers and booleans read as
@@ -212,14 +220,14 @@ typedef struct mfdata_tick {
 /* A step: treats files one at a time, or in batches when process_batch is set. One instance, one thread. */
 typedef struct mfdata_step {
   uint32_t struct_size, flags;
-  /* Makes an instance. Anything but OK: the worker ends and the reason (set_error) is logged. */
+  /* Makes an instance, within `start_timeout`. Anything but OK: the worker ends and the reason (set_error) is logged. */
   mfdata_rc (*create)(const mfdata_init *init, void **self);
   /* One file. NULL when process_batch is set. */
   mfdata_rc (*process)(void *self, mfdata_ctx *ctx, mfdata_file *file);
   /* Optional. 1 to max_size files; `each` holds n results, preset to MFDATA_FAIL: set all of them and return OK, or
    * return one result for all. */
   mfdata_rc (*process_batch)(void *self, mfdata_ctx *ctx, mfdata_file *const *files, uint32_t n, mfdata_rc *each);
-  /* Optional. */
+  /* Optional. Anything but OK: the reason (set_error) is logged; of drain too. */
   mfdata_rc (*tick)(void *self, mfdata_ctx *ctx, const mfdata_tick *tick);
   /* Optional: before the stop, to flush what is held. */
   mfdata_rc (*drain)(void *self, mfdata_ctx *ctx);
@@ -232,8 +240,10 @@ typedef struct mfdata_step {
 typedef struct mfdata_listener {
   uint32_t struct_size, flags;
   mfdata_rc (*create)(const mfdata_init *init, void **self);
-  mfdata_rc (*run)(void *self, mfdata_ctx *ctx); /* returns after stop(), or when it cannot go on */
-  void (*stop)(void *self);                      /* on another thread; may be called twice */
+  /* Returns after stop(). Whatever it returns before that is a crash: it is logged with its reason (set_error), and the
+   * listener is started again, later each time. */
+  mfdata_rc (*run)(void *self, mfdata_ctx *ctx);
+  void (*stop)(void *self); /* on another thread; may be called twice. `timeout` begins with it */
   void (*destroy)(void *self, mfdata_ctx *ctx);
 } mfdata_listener;
 
