@@ -195,11 +195,13 @@ Result<void> place(int from, const std::string& directory, const std::string& na
   auto done = copy_content(from, to->get(), name);
   to->close();
   if (auto status = disk->status(hidden); done && status) done = followed.arrival(label, directory, *status);
-  for (unsigned number = 0; done; ++number) {
+  for (unsigned number = 0; done;) {
     done = disk->rename(hidden, numbered_name(name, number, 0));
     if (done) return done;
     if (!done.is(Code::kExists)) break;
-    done = {};
+    auto next = free_number(directory + '/' + name, number + 1, [&](unsigned n) { return Result<bool>(disk->exists(numbered_name(name, n, 0))); });
+    done = next ? Result<void>() : next.error();
+    if (next) number = *next;
   }
   (void)disk->unlink(hidden);
   return done;

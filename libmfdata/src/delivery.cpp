@@ -3,10 +3,10 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
 
 namespace mfdata {
 namespace {
@@ -18,13 +18,29 @@ Error too_many(const std::string& path) {
   return Error{Code::kLimit, 0, "cannot deliver " + path + ": the names with -1 to -999999 are all taken"};
 }
 
-// True when the file at `path` carries the uid of this delivery: an earlier attempt got so far.
-bool is_ours(const Disk& disk, const std::string& path, const std::string& uid) {
+// The uid that the file at `path` carries: of a delivery that got so far, or of nobody's.
+std::string uid_at(const Disk& disk, const std::string& path) {
   auto file = disk.open_file(path);
-  if (!file) return false;
+  if (!file) return "";
   auto text = get_tags_attribute(file->get(), path);
   auto context = text ? decode(*text) : Result<Context>(text.error());
-  return context && context->uid == uid;
+  return context ? context->uid : "";
+}
+
+Result<bool> stands_at(const Disk& disk, const std::string& path) {
+  auto status = disk.status(path);
+  if (!status && !status.is(Code::kGone)) return status.error();
+  return static_cast<bool>(status);
+}
+
+// A name is taken by a file, and by a companion that would stand beside it.
+Result<bool> is_taken(const Disk& disk, const std::string& path, const std::string& suffix) {
+  auto there = stands_at(disk, path);
+  return !there || *there || suffix.empty() ? there : stands_at(disk, path + suffix);
+}
+
+std::string numbered_path(const Context& context, unsigned number) {
+  return directory_of(context.to) + '/' + numbered_name(basename_of(context.to), number, context.style.tags_suffix.size());
 }
 
 Result<void> copy_to_hidden(const Spool& spool, const std::string& staged, const std::string& hidden,
@@ -59,24 +75,6 @@ Result<void> far_companion(const Disk& disk, const std::string& final, const Con
   MFDATA_TRY(write_all(file->get(), tags_file_text(context.tags), hidden));
   MFDATA_TRY(apply_mode(disk, hidden, context.style));
   return disk.replace(hidden, companion);
-}
-
-// The place of an earlier attempt, or the first free one.
-Result<std::string> far_place(const Disk& disk, const Context& context, bool& done) {
-  const std::string& suffix = context.style.tags_suffix;
-  std::optional<std::string> free;
-  for (unsigned number = 0; number < kMaxCollisions; ++number) {
-    const std::string path = directory_of(context.to) + '/' + numbered_name(basename_of(context.to), number, suffix.size());
-    auto status = disk.status(path);
-    if (!status && !status.is(Code::kGone)) return status.error();
-    if (status && is_ours(disk, path, context.uid)) {
-      done = true;
-      return path;
-    }
-    if (!status && (suffix.empty() || !disk.exists(path + suffix))) free = free ? free : path;
-    if (!status && free) break;
-  }
-  return free ? Result<std::string>(*free) : too_many(context.to);
 }
 
 }  // namespace
@@ -125,6 +123,55 @@ std::string numbered_name(const std::string& name, unsigned number, std::size_t 
   return name.substr(0, number == 0 && reserve == 0 ? kMaxFileName : room) + tail;
 }
 
+Result<unsigned> free_number(const std::string& wanted, unsigned first, const std::function<Result<bool>(unsigned)>& taken) {
+  constexpr unsigned kLast = kMaxCollisions - 1;
+  unsigned low = first;   // the last that is known to be taken
+  unsigned high = first;  // the next to be looked at; then the first that is free
+  for (unsigned step = 1;; step *= 2) {
+    auto there = taken(high);
+    if (!there) return there.error();
+    if (!*there) break;
+    if (high >= kLast) return too_many(wanted);
+    low = high;
+    high = std::min(high + step, kLast);
+  }
+  while (low + 1 < high) {
+    const unsigned middle = low + (high - low) / 2;
+    auto there = taken(middle);
+    if (!there) return there.error();
+    (*there ? low : high) = middle;
+  }
+  return high;
+}
+
+Result<std::string> FarPlaces::find(const Disk& disk, const Context& context, bool& done) {
+  done = false;
+  if (repeats_) return find_again(disk, context, done);
+  auto number = free_number(context.to, 0, [&](unsigned n) { return is_taken(disk, numbered_path(context, n), context.style.tags_suffix); });
+  return number ? Result<std::string>(numbered_path(context, *number)) : number.error();
+}
+
+// One number after another: an earlier attempt stands before the first free one.
+Result<std::string> FarPlaces::find_again(const Disk& disk, const Context& context, bool& done) {
+  Asked& asked = asked_[context.to + context.style.tags_suffix];
+  for (; asked.numbers < kMaxCollisions; ++asked.numbers) {
+    const auto earlier = asked.places.find(context.uid);
+    done = earlier != asked.places.end();
+    if (done) return earlier->second;
+    const std::string path = numbered_path(context, asked.numbers);
+    auto there = stands_at(disk, path);
+    if (!there) return there.error();
+    if (*there) {
+      asked.places.emplace(uid_at(disk, path), path);
+      continue;
+    }
+    auto taken = is_taken(disk, path, context.style.tags_suffix);
+    if (!taken) return taken.error();
+    if (!*taken) return path;
+  }
+  return too_many(context.to);
+}
+
 // What tells later which step delivered the file, and when it came: archives go by it.
 static TagSet delivery_mark(const TagSet& tags) {
   TagSet mark;
@@ -166,11 +213,35 @@ Result<void> apply_mode(const Disk& disk, const std::string& path, const Deliver
   return system_error(errno, "cannot set the mode of " + path);
 }
 
+Result<void> sync_destination(const Disk& disk, const std::string& directory, int file) {
+  auto synced = disk.sync(directory);
+  if (synced || synced.error().errnum != EACCES) return synced;
+  if (file >= 0 && ::syncfs(file) != 0) return system_error(errno, "cannot force to disk the filesystem of " + directory);
+  if (file < 0) ::sync();
+  return {};
+}
+
+// Under one name. kExists: it, or that of the companion, is somebody else's.
+static Result<void> place_both(const Spool& spool, const std::string& staged, const std::string& companion, const struct stat& ours,
+                               const std::string& final, const std::string& suffix) {
+  const Disk& disk = spool.disk();
+  if (!companion.empty()) {
+    auto linked = disk.link(companion, final + suffix);  // 1
+    if (linked.is(Code::kExists)) {
+      auto there = disk.status(final + suffix);
+      if (!there || there->st_ino != ours.st_ino || there->st_dev != ours.st_dev) return linked;
+    } else if (!linked) {
+      return linked;
+    }
+  }
+  auto placed = spool.off(Protection::kNoReplace) ? disk.replace(staged, final) : disk.rename(staged, final);  // 2
+  if (!placed && !companion.empty()) (void)disk.unlink(final + suffix);  // not our place
+  return placed;
+}
+
 Result<void> deliver(const Spool& spool, const std::string& staged, const std::string& companion,
                      const Context& context) {
   const Disk& disk = spool.disk();
-  const std::string directory = directory_of(context.to);
-  const std::string basename = basename_of(context.to);
   const std::string& suffix = context.style.tags_suffix;
   struct stat ours {};
   if (!companion.empty()) {
@@ -178,29 +249,26 @@ Result<void> deliver(const Spool& spool, const std::string& staged, const std::s
     if (!status) return status.error();
     ours = *status;
   }
-  for (unsigned number = 0; number < kMaxCollisions; ++number) {
-    const std::string final = directory + '/' + numbered_name(basename, number, suffix.size());
-    if (!companion.empty()) {
-      auto linked = disk.link(companion, final + suffix);  // 1
-      if (linked.is(Code::kExists)) {
-        auto there = disk.status(final + suffix);
-        if (!there || there->st_ino != ours.st_ino || there->st_dev != ours.st_dev) continue;
-      } else if (!linked) {
-        return linked;
-      }
-    }
-    auto placed = spool.off(Protection::kNoReplace) ? disk.replace(staged, final) : disk.rename(staged, final);  // 2
+  const auto taken = [&](unsigned number) {
+    return is_taken(disk, numbered_path(context, number), companion.empty() ? "" : suffix);
+  };
+  const bool repeats = !companion.empty() && ours.st_nlink > 1;  // an earlier attempt placed the companion, under one of the names
+  for (unsigned number = 0; number < kMaxCollisions;) {
+    const std::string final = numbered_path(context, number);
+    auto placed = place_both(spool, staged, companion, ours, final, suffix);
     if (placed) {
       spool.note_delivered(context.uid, final);
       return {};
     }
-    if (!companion.empty()) (void)disk.unlink(final + suffix);  // not our place
     if (!placed.is(Code::kExists)) return placed;
+    auto next = repeats ? Result<unsigned>(number + 1) : free_number(context.to, number + 1, taken);
+    if (!next) return next.error();
+    number = *next;
   }
   return too_many(context.to);
 }
 
-Result<void> deliver_far(const Spool& spool, const std::string& staged, const Context& context) {
+Result<void> deliver_far(const Spool& spool, const std::string& staged, const Context& context, FarPlaces& places) {
   const Disk& disk = spool.disk();
   const std::string directory = directory_of(context.to);
   if (spool.forces_inodes()) {
@@ -208,7 +276,7 @@ Result<void> deliver_far(const Spool& spool, const std::string& staged, const Co
     MFDATA_TRY(disk.sync(staged));
   }
   bool done = false;
-  auto place = far_place(disk, context, done);
+  auto place = places.find(disk, context, done);
   if (!place) return place.error();
   if (!done) {
     auto status = disk.status(staged);
@@ -221,7 +289,7 @@ Result<void> deliver_far(const Spool& spool, const std::string& staged, const Co
     }
     auto placed = disk.rename(hidden, *place);  // 4
     while (placed.is(Code::kExists)) {
-      place = far_place(disk, context, done);
+      place = places.find(disk, context, done);
       if (!place) return place.error();
       placed = disk.rename(hidden, *place);
     }
@@ -232,7 +300,10 @@ Result<void> deliver_far(const Spool& spool, const std::string& staged, const Co
   }
   spool.note_delivered(context.uid, *place);
   if (!context.style.tags_suffix.empty()) MFDATA_TRY(far_companion(disk, *place, context));
-  if (spool.forces_inodes()) MFDATA_TRY(disk.sync(directory));  // 5
+  if (spool.forces_inodes()) {
+    auto file = disk.open_file(*place);
+    MFDATA_TRY(sync_destination(disk, directory, file ? file->get() : -1));  // 5
+  }
   return disk.unlink(staged);                                    // 6
 }
 

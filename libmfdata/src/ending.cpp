@@ -65,13 +65,14 @@ Result<void> finish_delivery(const Spool& spool, const Slot& slot, const Job& jo
   const bool drop = job.context.style.drop_tags;
   if (!drop) MFDATA_TRY(apply_mode(disk, job.path, job.context.style));
   auto placed = deliver(spool, job.path, companion, job.context);  // 3, 4
-  if (placed.is(Code::kForeign)) placed = deliver_far(spool, job.path, job.context);
+  FarPlaces places(true);
+  if (placed.is(Code::kForeign)) placed = deliver_far(spool, job.path, job.context, places);
   if (!placed) {
     if (with_tags) (void)disk.unlink(companion);
     return placed;
   }
   if (drop) drop_tags_and_set_mode(job.file.get(), job.context.style);
-  if (spool.forces_hops()) MFDATA_TRY(disk.sync(directory_of(job.context.to)));
+  if (spool.forces_hops()) MFDATA_TRY(sync_destination(disk, directory_of(job.context.to), job.file.get()));
   return with_tags ? disk.unlink(companion) : Result<void>();  // 5
 }
 

@@ -228,7 +228,7 @@ Result<Context> context_of_delivery(const Spool& spool, const std::string& stage
 }
 
 // To where its context says, on this filesystem or another one.
-Result<void> place_delivery(const Spool& spool, const std::string& staged, const Context& context) {
+Result<void> place_delivery(const Spool& spool, const std::string& staged, const Context& context, FarPlaces& places) {
   const Disk& disk = spool.disk();
   const std::string companion = disk.exists(staged + ".tags") ? staged + ".tags" : "";
   auto file = disk.open_file(staged);
@@ -237,10 +237,10 @@ Result<void> place_delivery(const Spool& spool, const std::string& staged, const
   if (!companion.empty()) MFDATA_TRY(apply_mode(disk, companion, context.style));
   auto placed = deliver(spool, staged, companion, context);
   if (placed && context.style.drop_tags) drop_tags_and_set_mode(file->get(), context.style);
-  return placed.is(Code::kForeign) ? deliver_far(spool, staged, context) : placed;
+  return placed.is(Code::kForeign) ? deliver_far(spool, staged, context, places) : placed;
 }
 
-Result<void> publish_delivery(const Spool& spool, const std::string& id, const std::string& staged) {
+Result<void> publish_delivery(const Spool& spool, const std::string& id, const std::string& staged, FarPlaces& places) {
   auto context = context_of_delivery(spool, staged);
   if (context.is(Code::kBadData) || (context.is(Code::kGone) && spool.disk().exists(staged))) {
     Context lost;
@@ -253,7 +253,7 @@ Result<void> publish_delivery(const Spool& spool, const std::string& id, const s
   if (static_cast<std::uint64_t>(status->st_size) != context->size && !spool.off(Protection::kSizeCheck)) {
     return trash_staged(spool, id, staged, *context, "emptied", "a power cut lost its content before it was delivered");
   }
-  auto placed = place_delivery(spool, staged, *context);
+  auto placed = place_delivery(spool, staged, *context, places);
   if (placed) return placed;
   const Error error = delivery_error(placed.error());
   if (error.code == Code::kNoSpace || error.code == Code::kDestination) return error;  // it waits
@@ -271,10 +271,10 @@ Result<void> trash_duplicate(const Spool& spool, const std::string& id, const st
   return trash_staged(spool, id, staged, *context, "name taken", "another file stood under its name: somebody copied files into the spool");
 }
 
-Result<void> publish(const Spool& spool, const std::string& id, const std::string& target, const std::string& name) {
+Result<void> publish(const Spool& spool, const std::string& id, const std::string& target, const std::string& name, FarPlaces& places) {
   const Disk& disk = spool.disk();
   const std::string staged = layout::commit(id) + "/out/" + target + '/' + name;
-  if (target == kDeliver) return is_companion(name) || name.ends_with(kContextSuffix) ? Result<void>() : publish_delivery(spool, id, staged);
+  if (target == kDeliver) return is_companion(name) || name.ends_with(kContextSuffix) ? Result<void>() : publish_delivery(spool, id, staged, places);
   const std::string directory = unfolded(target);
   const std::string final = directory + '/' + name;
   auto moved = is_companion(name) ? disk.replace(staged, final) : disk.rename(staged, final);
@@ -287,11 +287,12 @@ Result<void> publish(const Spool& spool, const std::string& id, const std::strin
 
 // Companions first: a file never stands in trash without its note. What cannot be published now holds up nothing else;
 // the error is the first one.
-Result<void> publish_all(const Spool& spool, const std::string& id) {
+Result<void> publish_all(const Spool& spool, const std::string& id, bool repeats) {
   const std::string out = layout::commit(id) + "/out";
   auto targets = spool.disk().list(out);
   if (!targets) return targets.error();
   std::sort(targets->begin(), targets->end());
+  FarPlaces places(repeats);
   Result<void> first;
   for (const std::string& target : *targets) {
     auto names = spool.disk().list(out + '/' + target);
@@ -302,7 +303,7 @@ Result<void> publish_all(const Spool& spool, const std::string& id) {
     bool with_notes = true;  // of a trash directory
     for (const std::string& name : *names) {
       if (!with_notes && !is_companion(name)) break;
-      auto published = publish(spool, id, target, name);
+      auto published = publish(spool, id, target, name, places);
       if (published) continue;
       with_notes = with_notes && !is_companion(name);
       if (first) first = published;
@@ -319,6 +320,15 @@ Result<void> publish_sidecars(const Spool& spool, const std::string& base) {
     MFDATA_TRY(spool.disk().replace(base + "/context/" + uid, layout::sidecar(uid)));
   }
   return {};
+}
+
+// `repeats`: an earlier attempt may have published a part of it.
+Result<void> publish_commit(const Spool& spool, const std::string& id, bool repeats) {
+  const std::string base = layout::commit(id);
+  MFDATA_TRY(publish_sidecars(spool, base));  // 7
+  MFDATA_TRY(publish_all(spool, id, repeats));  // 8
+  if (id.find(".accept.") != std::string::npos) MFDATA_TRY(remove_foreign_source(spool, base));  // 9
+  return spool.disk().remove_tree(base);  // 10
 }
 
 }  // namespace
@@ -348,16 +358,10 @@ Result<void> transaction(const Spool& spool, const Slot& slot, const std::vector
   MFDATA_TRY(disk.rename(base, layout::commit(id)));  // 5: COMMIT
   committed = true;
   if (spool.forces_hops()) MFDATA_TRY(disk.sync(layout::kCommit));  // 6
-  return roll_forward(spool, id);
+  return publish_commit(spool, id, false);
 }
 
-Result<void> roll_forward(const Spool& spool, const std::string& id) {
-  const std::string base = layout::commit(id);
-  MFDATA_TRY(publish_sidecars(spool, base));  // 7
-  MFDATA_TRY(publish_all(spool, id));  // 8
-  if (id.find(".accept.") != std::string::npos) MFDATA_TRY(remove_foreign_source(spool, base));  // 9
-  return spool.disk().remove_tree(base);  // 10
-}
+Result<void> roll_forward(const Spool& spool, const std::string& id) { return publish_commit(spool, id, true); }
 
 Result<void> roll_forward_all(const Spool& spool, const std::string& prefix) {
   auto ids = spool.disk().list(layout::kCommit);

@@ -204,10 +204,20 @@ mfdata_rc file_path(mfdata_ctx* ctx, mfdata_file* file, mfdata_str* path) {
   return MFDATA_OK;
 }
 
+// Known of every file of a call, and stored in no context: of a new file what it will be when it is the next output.
+constexpr std::string_view kOwnUid = "latest.core.uid";
+
 mfdata_rc tag_get(mfdata_ctx* ctx, mfdata_file* file, mfdata_str name, mfdata_str* value) {
   mfdata_rc rc;
-  if (!hold(ctx, file, rc)) return rc;
+  Treatment* treatment = hold(ctx, file, rc);
+  if (!treatment) return rc;
   if (!usable(name) || !value) return MFDATA_E_ARG;
+  if (view(name) == kOwnUid && !treatment->jobs().empty()) {
+    std::string uid = treatment->uid_of(file);
+    if (uid.empty()) return MFDATA_E_NOTFOUND;
+    *value = PluginHost::of(ctx).keep(std::move(uid));
+    return MFDATA_OK;
+  }
   const auto found = file->tags.get(view(name));
   if (!found) return MFDATA_E_NOTFOUND;
   *value = PluginHost::of(ctx).keep(std::string(*found));  // the tag may be set again while the plugin still reads it

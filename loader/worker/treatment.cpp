@@ -203,6 +203,13 @@ Result<mfdata_file*> Treatment::adopt(const std::string& path, const mfdata_file
   return new_file(target, inherit);
 }
 
+std::string Treatment::uid_of(const mfdata_file* file) const {
+  if (file->input >= 0) return jobs_[static_cast<std::size_t>(file->input)].name.uid;
+  if (jobs_.size() != 1) return "";
+  const SpoolName& parent = jobs_[0].name;
+  return child_uid(parent.uid, parent.generation + 1, staged_.size());
+}
+
 Result<void> Treatment::stage(StagedOutput output) {
   if (staged_.size() >= kMaxOutputs) return Error{Code::kLimit, 0, "more than 10000 outputs in one call"};
   if (output.op == Op::kMove) {

@@ -74,6 +74,7 @@ class Treatment {
   mfdata_file* input(std::size_t index) { return &files_[index]; }
   std::vector<StagedOutput>& staged() { return staged_; }
   std::uint64_t hop(std::size_t index) const { return hops_[index]; }
+  std::string uid_of(const mfdata_file* file) const;  // of a new file: when it is staged next; empty: a batch, in which nobody knows
 
   Result<mfdata_file*> tmp_file(const mfdata_file* inherit);
   Result<std::string> scratch_dir();  // absolute

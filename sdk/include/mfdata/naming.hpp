@@ -41,7 +41,7 @@ inline std::string random_id() {
 // The words that stand for something of the file in hand, in names and in commands.
 inline const std::vector<std::string>& placeholders() {
   static const std::vector<std::string> all = {"ORIGINAL_BASENAME", "ORIGINAL_DIRNAME", "ORIGINAL_UID", "STEP_COUNTER",
-                                               "RANDOM_ID"};
+                                               "RANDOM_ID", "UID"};
   return all;
 }
 
@@ -52,6 +52,10 @@ inline std::optional<std::string> placeholder(const std::string& word, const Fil
   if (word == "ORIGINAL_UID") return file.tag("first.core.original_uid").value_or("");
   if (word == "STEP_COUNTER") return file.tag("latest.core.step_counter").value_or("0");
   if (word == "RANDOM_ID") return random_id();
+  if (word == "UID") {  // the file's own, of one that a step made too; an older host does not tell it
+    const auto uid = file.tag("latest.core.uid");
+    return uid ? std::string(*uid) : random_id();
+  }
   return std::nullopt;
 }
 
