@@ -6,6 +6,7 @@
 #include "libmfdata/clock.hpp"
 #include "libmfdata/open_writers.hpp"
 #include "libmfdata/delivery.hpp"
+#include "libmfdata/deposit.hpp"
 #include "libmfdata/transaction.hpp"
 
 namespace mfdata {
@@ -261,7 +262,7 @@ Result<void> recover_accepts(const Spool& spool, bool deposits, double quiet_s) 
       settled = recover_accept(spool, entry, quiet_s);
       if (settled.is(Code::kBusy)) settled = {};  // it waits
     } else if (deposits) {
-      settled = spool.disk().unlink(path);
+      if (auto dropped = drop_dead_deposit(spool, entry, true); !dropped) settled = dropped.error();
     }
     if (!settled && first) first = settled;
   }

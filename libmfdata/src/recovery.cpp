@@ -4,6 +4,7 @@
 #include <charconv>
 #include <set>
 
+#include "libmfdata/deposit.hpp"
 #include "libmfdata/foreign_arrival.hpp"
 #include "libmfdata/transaction.hpp"
 
@@ -145,6 +146,7 @@ Result<void> reap_slot(const Spool& spool, const Slot& slot, const Crash& crash,
   Result<void> rolled;
   if (!spool.off(Protection::kRollAtDeath)) rolled = roll_forward_all(spool, slot.commit_prefix());
   MFDATA_TRY(recover_slot(spool, slot, crash, on_settled));  // whatever cannot be published yet
+  (void)recover_deposits(spool);  // one that cannot be removed keeps no worker from starting: the next start says so
   return rolled.is(Code::kNoSpace) || rolled.is(Code::kDestination) ? Result<void>() : rolled;
 }
 

@@ -549,11 +549,12 @@ class Spool:
         self.sweep_sidecars()                                                                   # 7
 
     def reap(self, step):
-        """A worker of a living loader died: only what carries its slot in the name."""
+        """A worker of a living loader died: what carries its slot in the name, and deposits that nobody alive has locked."""
         for ident in self.disk.list("tmp/commit") if not self.off("no_roll_at_death") else []:
             if ident.startswith(f"{step}.") and not ident.startswith(f"{step}.accept."):
                 self.roll_forward(ident)
         self.recover_slot(step, crashed=True)
+        self.recover_deposits()
 
     def resume_accepts(self, step):
         """The process that accepts what may not be tagged died, the loader lives: so each such process begins."""
@@ -580,7 +581,7 @@ class Spool:
         for entry in self.disk.list("tmp/accept"):
             base = f"tmp/accept/{entry}"
             if self.disk.names[base] is not None:                                               # a deposit, not acknowledged
-                deposits and self.disk.unlink(base)
+                deposits and self.drop_deposit(entry)
             elif f"{base}/in/source" in self.disk.names or f"mount/.mfdata.{entry}" in self.far.names:
                 self.remove_tree(f"{base}/out")
                 context = self.disk.data[self.disk.inode(f"{base}/origin")]
@@ -588,6 +589,18 @@ class Spool:
                 self.accept_foreign(context.to[len("step."):], "mount" if mount else "incoming", None, entry)
             else:
                 self.remove_tree(base)                                                          # it still stands where it arrived
+
+    def recover_deposits(self):
+        for entry in self.disk.list("tmp/accept"):
+            if self.disk.names[f"tmp/accept/{entry}"] is not None:
+                self.drop_deposit(entry)
+
+    def drop_deposit(self, entry):
+        """Its writer is dead, and nobody was told of it: the file first, then a sidecar that was placed already."""
+        self.disk.unlink(f"tmp/accept/{entry}")
+        sidecar = f"tmp/context/{entry.partition('.')[0]}"
+        if entry.endswith(".0") and sidecar in self.disk.names:
+            self.disk.unlink(sidecar)
 
     def sweep_sidecars(self):
         """Sidecars that were placed before their file, which then did not come."""

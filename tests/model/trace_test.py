@@ -36,8 +36,8 @@ FLOWS = {**{name: [("take", name)] for name in ANSWERS},
          "crash": [("hold",), ("reap", "1000")], "crash-with-sidecar": [BIG, ("hold",), ("reap", "1000")],
          "crash-limit": [("hold",), ("reap", "1")]}
 NOT_ALONE = {"batch": ["one", "bad", "later"], "group": ["one", "two", "three"]}
-# How a living loader takes up what was killed; nothing of a deposit.
-AT_DEATH = {"take": ("reap", "1000"), "reap": ("reap", "1000"), "foreign": ("foreign", "nowhere")}
+# How a living loader takes up what was killed.
+AT_DEATH = {"take": ("reap", "1000"), "deposit": ("reap", "1000"), "deposit-big": ("reap", "1000"), "reap": ("reap", "1000"), "foreign": ("foreign", "nowhere")}
 
 
 class Killed(Exception):

@@ -150,6 +150,108 @@ TEST_CASE("numbered_names_fit_into_255_bytes") {
   CHECK(numbered_name(std::string(255, 'x'), 7, 0).ends_with("x-7"));
 }
 
+TEST_CASE("free_number_is_found_with_few_looks_however_many_names_are_taken") {
+  for (const unsigned taken : {0U, 1U, 2U, 3U, 7U, 8U, 100U, 8000U, 999'998U}) {
+    int looks = 0;
+    const auto number = free_number("/d/x", 1, [&](unsigned n) {
+      ++looks;
+      return Result<bool>(n <= taken);
+    });
+    REQUIRE(number);
+    CHECK(*number == taken + 1);
+    CHECK(looks <= 45);
+  }
+  const auto with_gap = free_number("/d/x", 1, [](unsigned n) { return Result<bool>(n < 5000 && n != 17); });
+  REQUIRE(with_gap);
+  CHECK((*with_gap == 17 || *with_gap == 5000));
+  const auto none = free_number("/d/x", 1, [](unsigned) { return Result<bool>(true); });
+  REQUIRE_FALSE(none);
+  CHECK(none.is(Code::kLimit));
+  CHECK(none.error().text.find("/d/x") != std::string::npos);
+}
+
+TEST_CASE("deliveries_of_one_name_are_numbered_without_gaps_and_never_replace_one_another") {
+  Place p;
+  const std::string out = (p.root / "out").string();
+  fs::create_directory(out);
+  Names expected = {"f"};
+  for (int number = 0; number < 40; ++number) {
+    p.write("tmp/staged", std::to_string(number));
+    Context context{fresh_uid(), 1, 1, out + "/f", {}, {}};
+    REQUIRE(deliver(*p.spool, "tmp/staged", "", context));
+    if (number > 0) expected.push_back("f-" + std::to_string(number));
+  }
+  std::sort(expected.begin(), expected.end());
+  CHECK(p.list("out") == expected);
+  CHECK(p.read(p.root / "out/f-39") == "39");
+}
+
+TEST_CASE("delivery_that_was_cut_after_its_companion_is_finished_under_the_name_of_that") {
+  Place p;
+  const std::string out = (p.root / "out").string();
+  fs::create_directory(out);
+  for (const char* taken : {"f", "f-1", "f-2", "f-3", "f-4"}) p.write(std::string("out/") + taken, "other");
+  p.write("tmp/staged", "mine");
+  p.write("tmp/staged.tags", "tags");
+  fs::create_hard_link(p.root / "tmp/staged.tags", p.root / "out/f-5.tags");
+  Context context{fresh_uid(), 1, 4, out + "/f", {}, {}};
+  context.style.tags_suffix = ".tags";
+  REQUIRE(deliver(*p.spool, "tmp/staged", "tmp/staged.tags", context));
+  CHECK(p.read(p.root / "out/f-5") == "mine");
+  CHECK(p.list("out") == Names{"f", "f-1", "f-2", "f-3", "f-4", "f-5", "f-5.tags"});
+}
+
+TEST_CASE("repeated_delivery_elsewhere_finds_its_own_file_among_many_of_its_name") {
+  Place p;
+  fs::create_directory(p.root / "out");
+  std::vector<Context> contexts;
+  for (int number = 0; number < 9; ++number) {
+    contexts.push_back(Context{fresh_uid(), 1, 1, (p.root / "out/f").string(), {}, {}});
+    const std::string name = "out/" + numbered_name("f", static_cast<unsigned>(number), 0);
+    p.write(name, "x");
+    auto file = p.spool->disk().open_file(name);
+    REQUIRE(file);
+    REQUIRE(set_tags_attribute(file->get(), encode(contexts.back()), name));
+  }
+  bool done = false;
+  FarPlaces repeats(true);
+  for (const int number : {8, 3, 0, 5}) {
+    const auto place = repeats.find(p.spool->disk(), contexts[static_cast<std::size_t>(number)], done);
+    REQUIRE(place);
+    CHECK(done);
+    CHECK(*place == (p.root / "out" / numbered_name("f", static_cast<unsigned>(number), 0)).string());
+  }
+  Context other = contexts[0];
+  other.uid = fresh_uid();
+  for (const bool again : {true, false}) {
+    FarPlaces places(again);
+    const auto place = places.find(p.spool->disk(), other, done);
+    REQUIRE(place);
+    CHECK_FALSE(done);
+    CHECK(*place == (p.root / "out/f-9").string());
+  }
+}
+
+TEST_CASE("deposits_of_the_dead_are_removed_and_those_of_the_living_go_on") {
+  Place p;
+  auto living = Deposit::open(*p.spool);
+  REQUIRE(living);
+  REQUIRE(write_all(living->file(), "page", "a deposit"));
+  p.write("tmp/accept/" + living->uid() + ".context", "being written");
+  const std::string dead = fresh_uid();
+  p.write("tmp/accept/" + dead + ".0", "half");
+  p.write("tmp/context/" + dead, "its sidecar");
+  p.write("tmp/accept/" + fresh_uid() + ".context", "of a deposit that went");
+  fs::create_directory(p.root / "tmp/accept" / fresh_uid());  // an accept
+  REQUIRE(recover_deposits(*p.spool));
+  CHECK(p.list("tmp/accept").size() == 3);
+  CHECK(fs::exists(p.root / "tmp/accept" / (living->uid() + ".0")));
+  CHECK(fs::exists(p.root / "tmp/accept" / (living->uid() + ".context")));
+  CHECK(p.list("tmp/context").empty());
+  REQUIRE(living->commit(p.slot.step, "f", "drive", {}));
+  CHECK(p.list("step." + p.slot.step) == Names{living->uid() + ".0"});
+}
+
 TEST_CASE("a_target_that_is_gone_sends_the_file_to_trash_with_its_context") {
   Place p;
   p.write("incoming/f", "x");

@@ -33,4 +33,11 @@ class Deposit {
   FileDescriptor file_;
 };
 
+// Removes an entry of tmp/accept whose writer has died, and its sidecar. False: its writer lives. Where the filesystem knows no
+// locks nobody can tell: then it is removed only when the caller is `alone`.
+Result<bool> drop_dead_deposit(const Spool& spool, const std::string& entry, bool alone);
+
+// All that no living process writes, beside others that go on writing theirs.
+Result<void> recover_deposits(const Spool& spool);
+
 }  // namespace mfdata

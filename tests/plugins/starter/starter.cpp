@@ -93,5 +93,33 @@ class Lamp : public sdk::Listener {
   std::atomic<bool> stopped_{false};
 };
 
+// Writes one deposit, and commits it once the gate is there.
+class Scribe : public sdk::Listener {
+ public:
+  explicit Scribe(const sdk::Context& context) : Listener(context), gate_(context.text("gate")) {}
+  sdk::Result run() override {
+    const mfdata_host* host = component().host();
+    mfdata_ctx* ctx = component().raw();
+    mfdata_deposit* deposit = nullptr;
+    const std::string text = "written by " + std::to_string(::getpid());
+    if (host->deposit_open(ctx, sdk::c("archive/main"), sdk::c("page"), &deposit) != MFDATA_OK) return sdk::Result::fail("cannot open");
+    if (host->deposit_write(ctx, deposit, text.data(), text.size()) != MFDATA_OK) return sdk::Result::fail("cannot write");
+    while (!stopped_ && ::access(gate_.c_str(), F_OK) != 0) ::usleep(10'000);
+    if (stopped_) {
+      host->deposit_abort(ctx, deposit);
+    } else if (host->deposit_commit(ctx, deposit, nullptr, nullptr) != MFDATA_OK) {
+      return sdk::Result::fail("cannot commit");
+    }
+    while (!stopped_) ::usleep(10'000);
+    return sdk::Result::ok();
+  }
+  void stop() noexcept override { stopped_ = true; }
+
+ private:
+  std::string gate_;
+  std::atomic<bool> stopped_{false};
+};
+
 MFDATA_PLUGIN("starter", "1.0.0", "misbehaves when it starts, and a listener with a socket", "BSD-3-Clause",
-              sdk::step<Starter>("main", "ends every file"), sdk::listener<Lamp>("lamp", "has a socket"))
+              sdk::step<Starter>("main", "ends every file"), sdk::listener<Lamp>("lamp", "has a socket"),
+              sdk::listener<Scribe>("scribe", "writes one deposit"))
