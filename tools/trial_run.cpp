@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <boost/filesystem/operations.hpp>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "deposited_file.hpp"
@@ -139,7 +140,7 @@ json outputs_of(const Spool& spool, const Home& home, const std::vector<std::str
       ::fstat(file->get(), &st);
       auto context = spool.context_of(file->get(), *name, path);
       out.push_back(
-          {{"to", target}, {"path", spool.disk().absolute(path)}, {"size", st.st_size}, {"tags", context ? tags_of(context->tags) : json()}});
+          {{"to", target}, {"uid", name->uid}, {"path", spool.disk().absolute(path)}, {"size", st.st_size}, {"tags", context ? tags_of(context->tags) : json()}});
     }
   }
   boost::system::error_code code;
@@ -150,6 +151,7 @@ json outputs_of(const Spool& spool, const Home& home, const std::vector<std::str
     auto tagged = TaggedFile::open(at->path().string());
     auto context = tagged ? tagged->context() : Result<Context>(tagged.error());
     out.push_back({{"to", "{home}/" + path},
+                   {"uid", context ? context->uid : ""},
                    {"path", at->path().string()},
                    {"size", fs::file_size(at->path(), code)},
                    {"tags", context ? tags_of(context->tags) : json()}});
@@ -169,9 +171,22 @@ json delivered_outside(const Home& home, const std::string& log) {
     auto tagged = TaggedFile::open(path);
     auto context = tagged ? tagged->context() : Result<Context>(tagged.error());
     const auto size = fs::file_size(path, code);
-    out.push_back({{"to", path}, {"path", path}, {"size", code ? 0 : size}, {"tags", context ? tags_of(context->tags) : json()}});
+    out.push_back({{"to", path}, {"uid", context ? context->uid : ""}, {"path", path}, {"size", code ? 0 : size}, {"tags", context ? tags_of(context->tags) : json()}});
   }
   return out;
+}
+
+// As the step handed them out: the uid of an output says which one of its input it is. What carries none comes last.
+void sort_outputs(json& outputs, const std::string& input) {
+  const auto name = SpoolName::parse(input);
+  std::map<std::string, std::size_t> places;
+  constexpr std::size_t kMaxOutputs = 10'000;  // of one call
+  for (std::size_t i = 0; name && i < kMaxOutputs; ++i) places[child_uid(name->uid, name->generation + 1, i)] = i;
+  const auto place = [&](const json& output) {
+    const auto found = places.find(output["uid"].get<std::string>());
+    return found == places.end() ? places.size() : found->second;
+  };
+  std::stable_sort(outputs.begin(), outputs.end(), [&](const json& a, const json& b) { return place(a) < place(b); });
 }
 
 json note_in_trash(const Spool& spool, const std::string& dotted) {
@@ -285,6 +300,7 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
   json outputs = outputs_of(trial->spool, trial->at.home(), others);
   const bool ended_well = treated.death.empty() && treated.done.outcome == wire::Outcome::kOk;
   for (json& output : ended_well ? delivered_outside(trial->at.home(), treated.log) : json::array()) outputs.push_back(std::move(output));
+  sort_outputs(outputs, waiting->front());
   json out = described(treated, outputs, note_in_trash(trial->spool, step.dotted()));
   out["kept"] = trial->at.keep() ? trial->at.home().root.string() : "";
   return out;

@@ -2,6 +2,7 @@
 import bz2
 import gzip
 import itertools
+import json
 import lzma
 import os
 import re
@@ -10,7 +11,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, Case, content, context_of, main, parse_tags_file, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, parse_tags_file, wait_for
 
 GATHER = BUILD / "tests/plugins/gather"
 NAME = "first.core.original_basename"
@@ -343,6 +344,20 @@ class Transform(Case):
         self.assertEqual(sorted(os.path.basename(path) for path in paths), [b"text", b"text-1", b"text-2"])
         self.assertEqual(len({context_of(path)[0]["uid"] for path in paths}), 3)
         self.assertEqual({context_of(path)[1]["first.core.original_uid"] for path in paths}, {context_of(paths[0])[1]["first.core.original_uid"]})
+
+    def test_uid_in_a_name_is_that_of_the_file_itself_so_that_outputs_of_one_file_do_not_collide(self):
+        home = self.home(GATHER, "archive", settings=entry("gather/lines"), overrides={"archive": '[custom]\ndest_basename = "{UID}"\n'}).start()
+        home.drop("text", b"one\ntwo\nthree\n")
+        paths = wait_for(lambda: home.files() if len(home.files()) == 3 else None, "three files")
+        self.assertEqual({os.path.basename(path).decode() for path in paths}, {context_of(path)[0]["uid"] for path in paths})
+
+    def test_run_shows_outputs_in_the_order_in_which_the_step_made_them(self):
+        home = self.home(GATHER, "archive", settings=entry("gather/lines"))
+        lines = [f"{number:{'a'}>{number}}" for number in range(1, 41)]
+        (home.root / "text").write_text("".join(line + "\n" for line in lines))
+        out = json.loads(home.run(MFDATA_PLUGIN, "run", "gather/lines", home.root / "text", "--json").stdout)
+        self.assertEqual([output["tags"]["latest.gather.lines.line"] for output in out["outputs"]], [str(number) for number in range(1, 41)])
+        self.assertEqual([output["size"] for output in out["outputs"]], [len(line) for line in lines])
 
     def step_home(self, step, custom=""):
         return self.home(GATHER, "archive", settings=entry(f"gather/{step}"), overrides={"archive": '[custom]\ndest_basename = "{ORIGINAL_BASENAME}"\n'}).start()

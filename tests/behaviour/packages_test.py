@@ -375,6 +375,21 @@ class Hostile(Packages):
         self.assertIn("it has no entry point mfdata_plugin_v1", self.refused(home, BUILD / "tests/plugins/no_entry"))
         self.assertIn("it is built for ABI", self.refused(home, BUILD / "tests/plugins/other_abi"))
 
+    def test_component_that_can_never_run_is_refused_by_validate_and_install_with_the_reason(self):
+        home = self.hostile_home
+        root = pathlib.Path(__file__).parents[2]
+        code = (root / "tests/plugins/future/future.c").read_text()
+        whole = "0, create, process, NULL,"
+        self.assertEqual(code.count(whole), 1)
+        for table, words in (("0, NULL, process, NULL,", 'the step "main" has no create'), ("0, create, NULL, NULL,", 'the step "main" has neither process nor process_batch')):
+            with self.subTest(table=table):
+                source = pathlib.Path(shutil.copytree(BUILD / "tests/plugins/future", self.folder / words.rpartition(" ")[2]))
+                subprocess.run(["cc", "-shared", "-fPIC", "-w", "-x", "c", "-", "-fvisibility=hidden", f"-I{root}/sdk/include", "-o", source / "future.so"],
+                               input=code.replace(whole, table), text=True, check=True)
+                self.assertIn(words, self.refused(home, source))
+                validated = tool("validate", source, check=False)
+                self.assertEqual((validated.returncode, words in validated.stdout + validated.stderr), (1, True), validated.stdout + validated.stderr)
+
 
 class Install(Packages):
     def test_install_upgrade_roll_back_and_forth(self):
