@@ -259,13 +259,13 @@ void Schedule::hold_back(std::size_t index, Queued queued, const wire::Done& don
   const std::string name = key(queued);
   auto [entry, fresh] = step.troubles.try_emplace(name);
   Step::Trouble& trouble = entry->second;
-  const bool alone = !fresh && step.passed > trouble.passed;
+  // Others have passed since it was first tried: that it fails again says nothing of them, whether one came meanwhile or not.
+  const bool alone = !fresh && step.passed > trouble.passed_at_first;
   if (fresh) trouble.since = now;
   if (fresh) trouble.passed_at_first = step.passed;
   trouble.file = queued;
   trouble.reason = done.reason;
   trouble.no_space = done.outcome == Outcome::kNoSpace;
-  trouble.passed = step.passed;
   trouble.backoff = std::clamp(trouble.backoff * 2, kSecond, kMaxBackoff);
   trouble.due = now + trouble.backoff;
   ++trouble.attempts;
@@ -309,17 +309,30 @@ std::deque<Schedule::Queued>::iterator Schedule::first_untried(Step& step, std::
   return std::find_if(lane.begin(), lane.end(), [&](const Queued& queued) { return !step.troubles.contains(key(queued)); });
 }
 
-std::optional<Schedule::Queued> Schedule::pop(Step& step) {
-  std::deque<Queued>* lane = nullptr;
-  if (step.mood != Mood::kRunning && !step.troubles.empty()) {  // the probe is a file that is not known to be in trouble itself
-    for (auto* probed : {&step.hops, entrances_closed_ ? nullptr : &step.arrivals}) {
-      const auto untried = probed ? first_untried(step, *probed) : std::deque<Queued>::iterator();
-      if (!probed || untried == probed->end()) continue;
-      Queued probe = std::move(*untried);
-      probed->erase(untried);
+// A probe takes the lanes in turn, and in each a file that is not known to be in trouble itself: a lane full of files that cannot
+// be processed hides no other one. When all are in trouble, the one that has waited longest since its last attempt.
+std::optional<Schedule::Queued> Schedule::pop_probe(Step& step) {
+  std::deque<Queued>* const lanes[] = {&step.hops, entrances_closed_ ? nullptr : &step.arrivals, &step.crashed};
+  constexpr std::size_t kLanes = std::size(lanes);
+  for (const bool untried : {true, false}) {
+    for (std::size_t turn = 0; turn < kLanes; ++turn) {
+      const std::size_t number = (step.next_probe + turn) % kLanes;
+      std::deque<Queued>* lane = lanes[number];
+      if (!lane) continue;
+      const auto chosen = untried ? first_untried(step, *lane) : lane->begin();
+      if (chosen == lane->end()) continue;
+      Queued probe = std::move(*chosen);
+      lane->erase(chosen);
+      step.next_probe = number + 1;
       return probe;
     }
   }
+  return std::nullopt;
+}
+
+std::optional<Schedule::Queued> Schedule::pop(Step& step) {
+  if (step.mood != Mood::kRunning) return pop_probe(step);
+  std::deque<Queued>* lane = nullptr;
   if (!step.hops.empty()) {
     lane = &step.hops;
   } else if (!step.arrivals.empty() && !entrances_closed_) {

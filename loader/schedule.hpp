@@ -7,7 +7,8 @@
 // different files in a row is suspended, and probed with one file after 1, 2, 4 .. 60 s.
 //
 // A file for which there is no room, or that the system refuses, goes behind the others and waits 1, 2, 4 .. 60 s. The step
-// pauses with it, and the next probe is another file; once others have passed meanwhile, the file alone is held back.
+// pauses with it, and the next probe is another file, of another lane where one waits there; once others have passed, the file
+// alone is held back.
 #pragma once
 
 #include <cstdint>
@@ -149,12 +150,13 @@ class Schedule {
     Nanoseconds until = 0;  // of the pause, or of the next probe
     Nanoseconds backoff = 0;
     bool probing = false;
+    std::size_t next_probe = 0;              // the lane of the next probe
     bool held = false;
     bool retired = false;
     std::uint64_t passed = 0;                // files that were not held back
     struct Trouble : HeldBack {
       Nanoseconds backoff = 0;
-      std::uint64_t passed_at_first = 0, passed = 0;  // by others, when it was first and last tried
+      std::uint64_t passed_at_first = 0;  // by others, when it was first tried
     };
     std::unordered_map<std::string, Trouble> troubles;  // by key; bounded
     std::set<std::uint16_t> left;            // sources
@@ -170,6 +172,7 @@ class Schedule {
   void drop_delayed(std::size_t index, std::optional<std::uint16_t> source);
   std::size_t window(const Step& step) const;
   std::optional<Queued> pop(Step& step);
+  std::optional<Queued> pop_probe(Step& step);
   bool has_work(const Step& step) const;
   bool is_stuck(const Worker& worker, Nanoseconds now) const;
   void give(Step& step, Worker& worker, Dispatch& dispatch, std::size_t count, Nanoseconds now);

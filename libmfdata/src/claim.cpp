@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libmfdata/arrival.hpp"
 #include "libmfdata/ending.hpp"
 
 namespace mfdata {
@@ -49,6 +50,13 @@ bool is_arrival(const Spool& spool, const std::string& directory, const std::str
   return context.is(Code::kGone) || context.is(Code::kBadData);
 }
 
+// What keeps a file from being claimed is nothing that the file can do: it waits, and whoever looks is told what to do.
+static Error why_unclaimed(const Spool& spool, const Slot& slot, const std::string& path, const Error& error) {
+  if (error.code == Code::kGone || error.code == Code::kNoSpace) return error;
+  const Error why = why_immovable(spool.disk(), layout::step_directory(slot.step), path, error);
+  return {Code::kIo, error.errnum, "cannot claim " + path + ": " + why.text};
+}
+
 Result<Claim> claim(const Spool& spool, const Slot& slot, const std::string& filename) {
   auto name = SpoolName::parse(filename);
   check(name.has_value(), "a claim of a name that is not of the spool");
@@ -56,18 +64,22 @@ Result<Claim> claim(const Spool& spool, const Slot& slot, const std::string& fil
   Job job;
   job.name = *name;
   job.path = slot.in() + '/' + filename;
-  MFDATA_TRY(spool.disk().rename(layout::step_directory(slot.step) + '/' + filename, job.path));
+  const std::string queued = layout::step_directory(slot.step) + '/' + filename;
+  if (auto taken = spool.disk().rename(queued, job.path); !taken) return why_unclaimed(spool, slot, queued, taken.error());
   auto verdict = judge(spool, job);
   if (!verdict) {  // not the file's fault: it waits before its step again
-    (void)spool.disk().rename(job.path, layout::step_directory(slot.step) + '/' + filename);
-    return verdict.error();
+    (void)spool.disk().rename(job.path, queued);
+    return why_unclaimed(spool, slot, queued, verdict.error());
   }
   if (*verdict == Verdict::kRun) {
     claim.job = std::move(job);
     return claim;
   }
   auto settled = settle(spool, slot, job.path, Crash{});
-  if (!settled) return settled.error();
+  if (!settled) {
+    (void)spool.disk().rename(job.path, queued);  // where it still stands in the slot
+    return settled.error();
+  }
   claim.settled = settled->what;
   claim.delivered = settled->delivered;
   return claim;

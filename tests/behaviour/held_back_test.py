@@ -221,6 +221,59 @@ class FailedFiles(Case):
 
 
 @need_root
+class Unclaimable(Case):
+    def queued_of_archive(self, names, **options):
+        """A home whose archive has these files in its own queue, and none of them in hand."""
+        home = self.home("archive", settings='[data]\nentry_step = "archive/main"\n' + options.pop("data", ""),
+                         overrides={"archive": '[custom]\ndest_basename = "{ORIGINAL_BASENAME}"\n'}, **options).start()
+        home.run(MFDATA, "pause", "archive/main")
+        for name in names:
+            file = home.root / name
+            file.write_text(name)
+            home.run(MFDATA, "inject", "--step", "archive/main", file)
+        queue = home.data / "step.archive.main"
+        return home, wait_for(lambda: len(found := sorted(queue.iterdir())) == len(names) and found, "the queue of the step")
+
+    def archived(self, home):
+        return {content(path).decode() for path in home.files()}
+
+    def test_files_in_a_steps_own_queue_that_cannot_be_claimed_hold_up_no_arrival_and_status_says_why(self):
+        stuck = {f"stuck{number}" for number in range(6)}
+        home, queued = self.queued_of_archive(sorted(stuck))
+        for path in queued:
+            if subprocess.run(["chattr", "+i", path], stderr=subprocess.DEVNULL).returncode != 0:
+                self.skipTest("no chattr here")
+            self.addCleanup(subprocess.run, ["chattr", "-i", path], stderr=subprocess.DEVNULL)
+        home.run(MFDATA, "resume", "archive/main")
+        wait_for(lambda: held_back(home, "archive/main")["count"] == len(stuck), "status to show those that cannot be claimed")
+        for number in range(10):
+            home.drop(f"arrival{number}", b"arrival%d" % number)
+        arrivals = {f"arrival{number}" for number in range(10)}
+        wait_for(lambda: self.archived(home) == arrivals, "the arrivals, while the others wait")
+        self.assertEqual(held_back(home, "archive/main")["count"], len(stuck))
+        self.assertRegex(held_back(home, "archive/main")["files"][0]["reason"], r"cannot claim step\.archive\.main/\S+: .*immutable \(chattr -i\)")
+        self.assertRegex(home.run(MFDATA, "status").stdout, r"held back: archive/main .*immutable")
+        for path in queued:
+            subprocess.run(["chattr", "-i", path], check=True)
+        wait_for(lambda: self.archived(home) == arrivals | stuck, "all, once they can be claimed", 120)
+        self.assertEqual(home.trash("archive/main"), [])
+
+
+    def test_directory_that_may_be_written_but_not_read_takes_its_files_at_every_hop_too(self):
+        out = pathlib.Path(tempfile.mkdtemp(prefix="mfdata-out-"))
+        self.addCleanup(subprocess.run, ["rm", "-rf", out], check=True)
+        out.chmod(0o733)
+        home = self.home("move", settings='[data]\ndurability = "every-hop"\nentry_step = "move/main"\n', user=OTHER_USER,
+                         overrides={"move": f'[custom]\ndest_dir = "{out}"\n'}).start()
+        for number in range(5):
+            home.drop(f"f{number}", b"%d" % number)
+        wait_for(lambda: len(list(out.iterdir())) == 5, "the files")
+        home.wait_idle()
+        self.assertEqual(home.trash("move/main"), [])
+        self.assertNotIn("Permission denied", home.log() + home.step_log("move/main"))
+
+
+@need_root
 class Room(Case):
     def spool_on(self, mounted, *plugins, data="", entry, overrides=None):
         home = self.home(*plugins, settings=f'[data]\ndir = "{mounted}/in"\nentry_step = "{entry}"\n{NO_RESERVE}{data}', overrides=overrides)

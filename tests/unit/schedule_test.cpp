@@ -375,6 +375,65 @@ TEST_CASE("when_nothing_passes_one_file_after_another_is_the_probe_and_none_is_t
   CHECK(b.schedule.in_flight(0) + b.schedule.queued(0) == 3);
 }
 
+TEST_CASE("files_that_cannot_be_claimed_keep_neither_arrivals_nor_files_that_crashed_from_being_probed") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  const std::vector<std::string> immutable = {"i1", "i2", "i3", "i4", "i5"};
+  for (const std::string& name : immutable) b.offer(name);
+  for (const std::string& name : b.hand_out()) b.finish(name, Outcome::kError);
+  b.offer("c~1", Lane::kCrashed);
+  b.offer("a", Lane::kArrival);
+  b.offer("i6");
+  Names probed;
+  while (probed.size() < 3) {
+    REQUIRE(b.schedule.next_wakeup(b.now));
+    b.now = *b.schedule.next_wakeup(b.now);
+    for (const std::string& name : b.hand_out()) {
+      probed.push_back(name);
+      b.finish(name, Outcome::kError);
+    }
+  }
+  std::sort(probed.begin(), probed.end());
+  CHECK(probed == Names{"a", "c~1", "i6"});  // one of each lane, none of those that have failed
+}
+
+TEST_CASE("when_all_files_are_in_trouble_the_probes_take_the_lanes_in_turn") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("i");
+  b.hand_out();
+  b.finish("i", Outcome::kError);
+  b.offer("c~1", Lane::kCrashed);
+  std::map<std::string, int> attempts;
+  for (int round = 0; round < 20; ++round) {
+    b.now = std::max(b.now + 60 * kSecond, b.schedule.next_wakeup(b.now).value_or(0));
+    for (const std::string& name : b.hand_out()) {
+      ++attempts[name];
+      b.finish(name, Outcome::kError);
+    }
+  }
+  CHECK(attempts["i"] == 10);
+  CHECK(attempts["c~1"] == 10);
+}
+
+TEST_CASE("file_that_failed_while_others_passed_never_pauses_its_step_again") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.offer("immutable");
+  b.hand_out();
+  b.finish("immutable", Outcome::kError);
+  b.offer("other", Lane::kArrival);
+  b.now += kSecond;
+  CHECK(b.hand_out() == Names{"other"});
+  b.finish("other");
+  for (int round = 0; round < 5; ++round) {  // nothing else comes
+    b.now = std::max(b.now, b.schedule.held_back(0).at(0).due);
+    CHECK(b.hand_out() == Names{"immutable"});
+    b.finish("immutable", Outcome::kError);
+    CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+  }
+}
+
 TEST_CASE("a_held_back_name_of_a_directory_that_the_step_leaves_is_forgotten") {
   Bench b;
   b.schedule.worker_ready(1, 0, 0);
