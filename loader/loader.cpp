@@ -119,7 +119,10 @@ WorkerPool::Owner Loader::pool_owner() {
   owner.succeeded = [this](std::size_t step) { schedule_->succeeded(step); };
   owner.orphans_live = [this](std::size_t step, unsigned slot) { return rolls_commit_of({steps_[step].settings->dotted(), slot}) || kill_strangers(); };
   owner.metrics = [this](std::size_t step, const wire::Metrics& metrics) {
-    for (const wire::MetricDelta& delta : metrics.deltas) metrics_.plugin_metric(steps_[step].plugin->name, delta);
+    for (const wire::MetricDelta& delta : metrics.deltas) {
+      const std::string problem = metrics_.plugin_metric(steps_[step].plugin->name, delta);
+      if (!problem.empty()) log_.write(Level::kWarning, steps_[step].plugin->name + ": " + problem);
+    }
   };
   owner.output = [this](std::size_t step, const std::string& lines) { log_.write_output(steps_[step].settings->dotted(), lines); };
   owner.exited = [this](std::size_t step, const std::string& version, const std::string& reason, bool crash) {

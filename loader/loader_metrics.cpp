@@ -7,11 +7,14 @@
 #include <prometheus/registry.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "libmfdata/clock.hpp"
+#include "libmfdata/printable.hpp"
+#include "wire/plugin_metrics.hpp"
 
 namespace mfdata {
 namespace {
@@ -27,6 +30,14 @@ const prometheus::Histogram::BucketBoundaries kProcessingBuckets = {0.0001, 0.00
 const prometheus::Histogram::BucketBoundaries kEndToEndBuckets = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60, 600, 3600, 86400};
 
 }  // namespace
+
+struct LoaderMetrics::PluginFamily {
+  int kind = 0;
+  prometheus::Family<prometheus::Counter>* counters = nullptr;
+  prometheus::Family<prometheus::Gauge>* gauges = nullptr;
+  prometheus::Family<prometheus::Histogram>* histograms = nullptr;
+  std::set<std::map<std::string, std::string>> series;
+};
 
 struct LoaderMetrics::Families {
   prometheus::Registry registry;
@@ -53,7 +64,7 @@ struct LoaderMetrics::Families {
   prometheus::Gauge& generation = BuildGauge().Name("mfdata_config_generation").Help("Number of the configuration in force").Register(registry).Add({});
   prometheus::Counter& config_errors = BuildCounter().Name("mfdata_config_errors_total").Help("Configurations that were refused").Register(registry).Add({});
   prometheus::Histogram& end_to_end = BuildHistogram().Name("mfdata_end_to_end_seconds").Help("From the arrival of a file to its end").Register(registry).Add({}, kEndToEndBuckets);
-  prometheus::Counter& dropped_series = BuildCounter().Name("mfdata_plugin_series_dropped_total").Help("Changes of plugin metrics dropped: too many series, or a name of another kind").Register(registry).Add({});
+  prometheus::Counter& dropped_series = BuildCounter().Name("mfdata_plugin_series_dropped_total").Help("Changes of plugin metrics dropped: too many series, or a name that is taken").Register(registry).Add({});
 
   // One lookup for a step instead of a hash of labels for each file.
   struct StepCells {
@@ -65,14 +76,9 @@ struct LoaderMetrics::Families {
   std::map<std::string, prometheus::Counter*> accepted_by_source;
   std::map<std::pair<std::string, std::string>, prometheus::Counter*> routes;
   std::map<std::string, std::size_t> plugin_series;
-  struct PluginFamily {
-    int kind;
-    prometheus::Family<prometheus::Counter>* counters = nullptr;
-    prometheus::Family<prometheus::Gauge>* gauges = nullptr;
-    prometheus::Family<prometheus::Histogram>* histograms = nullptr;
-    std::set<std::map<std::string, std::string>> series;
-  };
   std::map<std::string, PluginFamily> plugin_families;
+  std::set<std::string> plugin_names = {"mfdata_plugin_series_dropped_total"};  // of all their series
+  std::set<std::string> plugin_complaints;                                      // each is told once
 };
 
 LoaderMetrics::LoaderMetrics() : families_(std::make_unique<Families>()) {}
@@ -172,35 +178,54 @@ void LoaderMetrics::set_log_problems(std::size_t files) { families_->log_problem
 void LoaderMetrics::set_config_generation(double generation) { families_->generation.Set(generation); }
 void LoaderMetrics::config_error() { families_->config_errors.Increment(); }
 
-void LoaderMetrics::plugin_metric(const std::string& plugin, const wire::MetricDelta& delta) {
-  const std::string name = "mfdata_plugin_" + delta.name;
-  std::map<std::string, std::string> labels(delta.labels.begin(), delta.labels.end());
-  labels["plugin"] = plugin;
+// The family of a metric, made when it is new; nullptr: its name, or that of one of its series, is another one's.
+LoaderMetrics::PluginFamily* LoaderMetrics::plugin_family(const std::string& name, int kind) {
   const auto known = families_->plugin_families.find(name);
-  if (known != families_->plugin_families.end() && known->second.kind != delta.kind) return families_->dropped_series.Increment();
+  if (known != families_->plugin_families.end()) return known->second.kind == kind ? &known->second : nullptr;
+  const std::vector<std::string> series = wire::series_names(kind, name);
+  const auto taken = [this](const std::string& one) { return families_->plugin_names.contains(one); };
+  if (std::any_of(series.begin(), series.end(), taken)) return nullptr;
+  families_->plugin_names.insert(series.begin(), series.end());
+  PluginFamily& family = families_->plugin_families[name];
+  family.kind = kind;
+  return &family;
+}
+
+std::string LoaderMetrics::plugin_metric(const std::string& plugin, const wire::MetricDelta& delta) {
+  const auto dropped = [&](const std::string& why) {
+    families_->dropped_series.Increment();
+    const bool told = families_->plugin_complaints.size() >= kMaxPluginSeries || !families_->plugin_complaints.insert(plugin + ' ' + why).second;
+    return told ? std::string() : why;
+  };
+  if (!wire::well_formed(delta)) return dropped("a metric of the plugin that is not well formed is dropped");
+  const std::string name = wire::exported_name(plugin, delta.name);
+  std::map<std::string, std::string> labels = {{"plugin", plugin}};
+  for (const auto& [key, value] : delta.labels) labels[key] = printable(value);
+  std::size_t& series = families_->plugin_series[plugin];
+  const auto known = families_->plugin_families.find(name);
   const bool fresh = known == families_->plugin_families.end() || !known->second.series.contains(labels);
-  if (fresh && families_->plugin_series[plugin] >= kMaxPluginSeries) return families_->dropped_series.Increment();
-  Families::PluginFamily& family = families_->plugin_families[name];
-  family.kind = delta.kind;
-  if (fresh) {
-    ++families_->plugin_series[plugin];
-    family.series.insert(labels);
+  if (fresh && series >= kMaxPluginSeries) return dropped("the plugin has more than 1000 series of metrics: the others are dropped");
+  PluginFamily* family = plugin_family(name, delta.kind);
+  if (!family) {
+    return dropped("the metric \"" + delta.name + "\" of the plugin is dropped: " + name + " is of another kind, or belongs to another metric, since the loader started");
   }
-  const std::string help = delta.help.empty() ? "Of a plugin" : delta.help;
+  series += family->series.insert(labels).second;
+  const std::string help = delta.help.empty() ? "Of the plugin " + plugin : wire::help_text(delta.help);
   try {
     if (delta.kind == MFDATA_COUNTER) {
-      if (!family.counters) family.counters = &BuildCounter().Name(name).Help(help).Register(families_->registry);
-      family.counters->Add(labels).Increment(delta.value);
+      if (!family->counters) family->counters = &BuildCounter().Name(name).Help(help).Register(families_->registry);
+      family->counters->Add(labels).Increment(delta.value);
     } else if (delta.kind == MFDATA_GAUGE) {
-      if (!family.gauges) family.gauges = &BuildGauge().Name(name).Help(help).Register(families_->registry);
-      family.gauges->Add(labels).Set(delta.value);
+      if (!family->gauges) family->gauges = &BuildGauge().Name(name).Help(help).Register(families_->registry);
+      family->gauges->Add(labels).Set(delta.value);
     } else {
-      if (!family.histograms) family.histograms = &BuildHistogram().Name(name).Help(help).Register(families_->registry);
-      family.histograms->Add(labels, delta.buckets.empty() ? kProcessingBuckets : delta.buckets).Observe(delta.value);
+      if (!family->histograms) family->histograms = &BuildHistogram().Name(name).Help(help).Register(families_->registry);
+      family->histograms->Add(labels, delta.buckets.empty() ? kProcessingBuckets : delta.buckets).Observe(delta.value);
     }
-  } catch (const std::invalid_argument&) {  // a name or label that Prometheus does not take
-    families_->dropped_series.Increment();
+  } catch (const std::invalid_argument& error) {  // a name or label that Prometheus does not take
+    return dropped("the metric \"" + delta.name + "\" of the plugin is dropped: " + error.what());
   }
+  return "";
 }
 
 void LoaderMetrics::forget_step(const std::string& plugin, const std::string& step) {

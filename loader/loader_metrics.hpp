@@ -35,7 +35,8 @@ class LoaderMetrics {
   void refused(const std::string& source, const std::string& reason);
   void worker_exit(const std::string& plugin, const std::string& step, const std::string& reason);
   void overflow();
-  void plugin_metric(const std::string& plugin, const wire::MetricDelta& delta);
+  // What has to be told about it, once: why it is dropped. Empty: nothing.
+  std::string plugin_metric(const std::string& plugin, const wire::MetricDelta& delta);
 
   void set_queue(const std::string& plugin, const std::string& step, double files);
   void set_workers(const std::string& plugin, const std::string& step, const std::string& state, double number);
@@ -51,6 +52,8 @@ class LoaderMetrics {
 
  private:
   struct Families;
+  struct PluginFamily;
+  PluginFamily* plugin_family(const std::string& name, int kind);
   HttpServer::Reply answer(const std::string& path) const;
   std::unique_ptr<Families> families_;
   std::atomic<std::int64_t> last_turn_ns_{0};

@@ -364,7 +364,8 @@ void WorkerPool::bury(Seat& seat, int status) {
   const bool never_ready = seat.state == State::kStarting;
   const bool lived = seat.was_useful || now - seat.started > kMaxBackoff;
   if (never_ready) {
-    failures_[seat.step] = !seat.first_error.empty() ? seat.first_error : "it ended with " + seat.death + " before it was ready";
+    const std::string end = (seat.kill_reason.empty() ? "it ended with " + seat.death : "it was killed (" + seat.kill_reason + ')') + " before it was ready";
+    failures_[seat.step] = !seat.first_error.empty() ? seat.first_error : end;
   }
   if (lived) seat.backoff = 0;
   // Crashes on files are the schedule's to count: it suspends the step, and probes it in its own time.

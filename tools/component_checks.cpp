@@ -1,5 +1,6 @@
 // What validate asks of a step and of a listener.
 #include <cstdio>
+#include <cstring>
 
 #include "libmfdata/counted.hpp"
 #include "plugin_checks.hpp"
@@ -87,9 +88,20 @@ std::string no_time(Trials& trials) {
   return "";
 }
 
+// The first one that the host tells of, with its code: a run in which every call is looked at, and none is made to fail.
+std::string wrong_calls(Trials& trials) {
+  constexpr const char* kTold = "a wrong call: ";
+  Variation watched;
+  watched.host.fail_call = UINT32_MAX;
+  const std::string log = trials.run("sample", "with its calls looked at", watched).log;
+  const std::size_t at = log.find(kTold);
+  return at == std::string::npos ? "" : log.substr(at + std::strlen(kTold), log.find('\n', at) - at - std::strlen(kTold));
+}
+
 void check_instance(Trials& trials, Checks& checks) {
   checks.push_back({"A20", "a broken configuration is refused with a reason, or borne", broken_configurations(trials)});
   checks.push_back({"A21", "nothing is left of an instance that is destroyed", leaks(trials)});
+  checks.push_back({"A28", "no call to the host is wrong", wrong_calls(trials)});
   checks.push_back({"A23", kCallsMayFail, failing_calls(trials, [&](const std::string& what, std::uint32_t call) {
                       Variation variation;
                       variation.host.fail_call = call;

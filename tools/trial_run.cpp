@@ -22,6 +22,7 @@
 #include "libmfdata/printable.hpp"
 #include "libmfdata/tagged_file.hpp"
 #include "trial/trial_home.hpp"
+#include "wire/plugin_metrics.hpp"
 #include "wire/predicate_process.hpp"
 #include "wire/worker_process.hpp"
 
@@ -198,7 +199,7 @@ json note_in_trash(const Spool& spool, const std::string& dotted) {
   return json();
 }
 
-json described(const Treated& treated, const json& outputs, const json& note) {
+json described(const std::string& plugin, const Treated& treated, const json& outputs, const json& note) {
   json out;
   const char* word = wire::result_word(treated.done.outcome);
   out["result"] = !treated.death.empty() ? "died" : word ? word : "not treated";
@@ -211,7 +212,7 @@ json described(const Treated& treated, const json& outputs, const json& note) {
   for (const wire::MetricDelta& delta : treated.metrics) {
     json labels = json::object();
     for (const auto& [name, value] : delta.labels) labels[name] = value;
-    out["metrics"].push_back({{"name", "mfdata_plugin_" + delta.name}, {"labels", labels}, {"value", delta.value}});
+    out["metrics"].push_back({{"name", wire::exported_name(plugin, delta.name)}, {"labels", labels}, {"value", delta.value}});
   }
   return out;
 }
@@ -301,7 +302,7 @@ Result<json> run_trial(const std::string& home_option, const RunOptions& options
   const bool ended_well = treated.death.empty() && treated.done.outcome == wire::Outcome::kOk;
   for (json& output : ended_well ? delivered_outside(trial->at.home(), treated.log) : json::array()) outputs.push_back(std::move(output));
   sort_outputs(outputs, waiting->front());
-  json out = described(treated, outputs, note_in_trash(trial->spool, step.dotted()));
+  json out = described(step.plugin, treated, outputs, note_in_trash(trial->spool, step.dotted()));
   out["kept"] = trial->at.keep() ? trial->at.home().root.string() : "";
   return out;
 }
@@ -318,7 +319,7 @@ Result<json> listen_trial(const std::string& home_option, const RunOptions& opti
   if (InterruptsNoted::any()) return interrupted();
   Treated shown = treated;
   if (treated.death == kStopped) shown.death.clear();
-  json out = described(shown, json::array(), json());
+  json out = described(step.plugin, shown, json::array(), json());
   out["result"] = treated.death == kStopped ? "ok" : "died";
   out["milliseconds"] = static_cast<double>(monotonic_ns() - began) / 1e6;
   out["kept"] = "";

@@ -34,6 +34,8 @@ void Offspring::add(std::uint32_t input, const SpoolName& name, std::size_t outp
   for (std::size_t i = 0; i < outputs; ++i) places_[child_uid(name.uid, name.generation + 1, i)] = {input, i};
 }
 
+void Offspring::add_of_all(const SpoolName& name, std::size_t output) { places_[child_uid(name.uid, name.generation + 1, output)] = {kNoInput, output}; }
+
 void Offspring::place(CollectedFile& file) const {
   const auto found = places_.find(file.uid);
   if (found == places_.end()) return;

@@ -30,6 +30,8 @@ struct CollectedFile {
 class Offspring {
  public:
   void add(std::uint32_t input, const SpoolName& name, std::size_t outputs);
+  // The output of this number of that file is of all files of its batch.
+  void add_of_all(const SpoolName& name, std::size_t output);
   bool knows(const std::string& uid) const { return places_.contains(uid); }
   void place(CollectedFile& file) const;  // by its uid; leaves alone what it does not know
 

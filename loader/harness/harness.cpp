@@ -11,6 +11,7 @@
 #include "harness/step_bench.hpp"
 #include "libmfdata/clock.hpp"
 #include "libmfdata/printable.hpp"
+#include "worker/guarded_call.hpp"
 #include "worker/plugin_library.hpp"
 
 using namespace mfdata;
@@ -30,6 +31,10 @@ struct mfdata_harness {
 namespace {
 
 constexpr const char* kWriting[] = {"tmp_file", "scratch_dir", "adopt", "deposit_open", "deposit_write", "deposit_commit"};
+
+// As they were in 1.0: less was not filled, or not for this interface.
+constexpr std::size_t kLeastOptions = offsetof(mfdata_harness_options, targets) + sizeof(mfdata_harness_options::targets);
+constexpr std::size_t kLeastFile = offsetof(mfdata_harness_file, tags) + sizeof(mfdata_harness_file::tags);
 
 Error argument(const std::string& text) { return Error{Code::kBadConfig, 0, text}; }
 
@@ -64,10 +69,18 @@ mfdata_rc attempt(mfdata_harness* harness, const Function& function, bool needs_
     harness->error = done.error().text;
     return rc_of(done.error());
   } catch (const std::bad_alloc&) {
-    harness->error = "no memory";
+    harness->error = "no memory";  // short enough to need none
     return MFDATA_E_NOMEM;
   } catch (const std::exception& error) {
-    harness->error = error.what();
+    const mfdata_rc rc = code_of_exception();
+    try {
+      harness->error = error.what();
+    } catch (const std::bad_alloc&) {
+      harness->error = "no memory";
+    }
+    return rc;
+  } catch (...) {
+    harness->error = "an exception";
     return MFDATA_E_IO;
   }
 }
@@ -119,13 +132,15 @@ Result<RoomOptions> room_options(const mfdata_harness_options& options) {
 }
 
 Result<TestFile> test_file(const mfdata_harness_file* given) {
-  if (!given || given->struct_size < offsetof(mfdata_harness_file, content)) return argument("a file has no struct_size");
+  if (!given || given->struct_size < kLeastFile) return argument("the struct_size of a file is not set to its sizeof");
   const mfdata_harness_file raw = copied(given);
   TestFile file;
   file.path = text_of(raw.path);
   if (!raw.content.p && raw.content.n) return argument("the content of a file is NULL");
+  if (raw.content.n > PTRDIFF_MAX) return argument("the content of a file is longer than memory is");
   if (raw.content.p) file.content.assign(raw.content.p, raw.content.n);
   file.name = raw.name ? raw.name : file.path.empty() ? "file" : boost::filesystem::path(file.path).filename().string();
+  if (!can_be_file_name(file.name)) return argument("\"" + printable(file.name, 300) + "\" cannot be the name of a file: at most 255 bytes, without \"/\"");
   for (const std::string& tag : words_of(raw.tags)) {
     const std::size_t equals = tag.find('=');
     if (equals == std::string::npos) return argument("a tag is written NAME=VALUE, not \"" + printable(tag, 200) + '"');
@@ -167,10 +182,14 @@ extern "C" {
 
 mfdata_rc mfdata_harness_open(const mfdata_harness_options* options, mfdata_harness** harness) {
   if (!harness) return MFDATA_E_ARG;
-  *harness = new (std::nothrow) mfdata_harness;
-  if (!*harness) return MFDATA_E_NOMEM;
+  *harness = nullptr;
+  try {
+    *harness = new mfdata_harness;
+  } catch (const std::bad_alloc&) {
+    return MFDATA_E_NOMEM;
+  }
   const auto open = [&](mfdata_harness& it) -> Result<void> {
-    if (!options || options->struct_size < offsetof(mfdata_harness_options, entry)) return argument("the options have no struct_size");
+    if (!options || options->struct_size < kLeastOptions) return argument("the struct_size of the options is not set to their sizeof");
     auto wanted = room_options(copied(options));
     if (!wanted) return wanted.error();
     auto room = TestRoom::open(*wanted);

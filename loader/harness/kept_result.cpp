@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "wire/plugin_metrics.hpp"
+
 namespace mfdata {
 
 mfdata_str KeptResult::keep(const std::string& text) {
@@ -36,12 +38,12 @@ void KeptResult::add(const CollectedFile& file) {
 
 void KeptResult::add(const LogLine& line) { logs_.push_back({sizeof(mfdata_harness_log), line.level, keep(line.text)}); }
 
-void KeptResult::add(const wire::MetricDelta& delta) {
+void KeptResult::add(const std::string& plugin, const wire::MetricDelta& delta) {
   const auto known =
       std::find_if(series_.begin(), series_.end(), [&](const auto& one) { return one.name == delta.name && one.labels == delta.labels; });
   if (known == series_.end()) {
     series_.push_back(delta);
-    metrics_.push_back({sizeof(mfdata_harness_metric), delta.kind, keep("mfdata_plugin_" + delta.name), keep_pairs(delta.labels),
+    metrics_.push_back({sizeof(mfdata_harness_metric), delta.kind, keep(wire::exported_name(plugin, delta.name)), keep_pairs(delta.labels),
                         static_cast<std::uint32_t>(delta.labels.size()), 1, delta.value});
     return;
   }

@@ -33,7 +33,7 @@ class KeptResult {
   void add(const FileEnd& end);
   void add(const CollectedFile& file);
   void add(const LogLine& line);
-  void add(const wire::MetricDelta& delta);
+  void add(const std::string& plugin, const wire::MetricDelta& delta);
   void add_duration(std::int64_t ns) { shown_.duration_ns += ns; }
   void note_late() { shown_.flags |= MFDATA_HARNESS_LATE; }
   void note_calls(std::uint64_t calls, std::uint64_t failed);

@@ -25,6 +25,17 @@ std::string fate_of(const End& end) {
   }
 }
 
+// They come about with the first file that succeeds, and are named after it (EndingPolicy::finish_batch).
+void note_outputs_of_all(Treatment& treatment, const std::vector<SpoolName>& names, const std::vector<End>& ends, Offspring& offspring) {
+  std::size_t first = 0, output = 0;
+  while (first < ends.size() && ends[first].outcome != Outcome::kOk) ++first;
+  for (const StagedOutput& staged : treatment.staged()) {
+    if (first == ends.size() || (staged.file->parent != first && staged.file->parent != kWholeBatch)) continue;
+    if (staged.file->parent == kWholeBatch) offspring.add_of_all(names[first], output);
+    ++output;
+  }
+}
+
 }  // namespace
 
 StepBench::StepBench(TestRoom& room, wire::WorkerSettings settings, const mfdata_step& step)
@@ -120,6 +131,7 @@ void StepBench::run_taken(std::vector<Job> jobs, const std::vector<std::uint32_t
     add_end(inputs[i], names[i].uid, codes[i], ends[i]);
     if (ends_[inputs[i]].fate == "done") offspring.add(inputs[i], names[i], treatment_.staged().size());
   }
+  if (names.size() > 1) note_outputs_of_all(treatment_, names, ends, offspring);
   std::vector<CollectedFile> files = room_.shelf().collect(settings_.targets, [&](const std::string& uid) { return offspring.knows(uid); });
   for (CollectedFile& file : files) offspring.place(file);
   for (CollectedFile& file : watch->delivered(offspring)) files.push_back(std::move(file));

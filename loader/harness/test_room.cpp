@@ -193,7 +193,7 @@ Result<std::string> TestRoom::copy(const TestFile& file) {
 }
 
 void TestRoom::finish(KeptResult& result, std::vector<wire::MetricDelta> metrics) {
-  for (const wire::MetricDelta& delta : metrics) result.add(delta);
+  for (const wire::MetricDelta& delta : metrics) result.add(trial_.plugin().name, delta);
   const std::uint64_t calls = faults_.calls(), failed = faults_.failed();
   result.note_calls(calls - std::exchange(calls_seen_, calls), failed - std::exchange(failures_seen_, failed));
   const std::lock_guard lock(log_mutex_);

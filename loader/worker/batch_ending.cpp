@@ -81,6 +81,8 @@ Result<std::vector<const char*>> EndingPolicy::fail_changed(Treatment& treatment
 
 std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<std::int32_t> results) {
   std::vector<Job>& jobs = treatment.jobs();
+  const std::vector<std::int32_t> returned = results;
+  std::transform(results.begin(), results.end(), results.begin(), meaning_of);
   std::vector<End> ends(jobs.size());
   const auto changed = fail_changed(treatment, results);
   const std::size_t first_ok = static_cast<std::size_t>(std::find(results.begin(), results.end(), MFDATA_OK) - results.begin());
@@ -98,6 +100,7 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
     const std::int32_t rc = results[i];
     const mfdata_file& file = *treatment.input(i);
     treatment.reason = (*changed)[i] ? (*changed)[i] : file.reason.empty() ? reason_of_all : file.reason;
+    if (treatment.reason.empty() && returned[i] != rc) treatment.reason = said_nothing(returned[i]);
     treatment.retry_delay_ms = file.retry_delay_ms ? file.retry_delay_ms : delay_of_all;
     ends[i].reason = rc == MFDATA_OK ? "" : treatment.reason;
     if (rc == MFDATA_OK) {
@@ -119,7 +122,7 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
       ends[i].outcome = Outcome::kRetried;
       outputs.push_back(waiting_output(job, *waiting));
     } else {
-      if (treatment.reason.empty()) treatment.reason = said_nothing(rc);
+      if (treatment.reason.empty()) treatment.reason = said_nothing(returned[i]);
       planned = plan_failure(treatment, i, ends[i], outputs);
     }
   }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <type_traits>
 
+#include "worker/guarded_call.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace mfdata {
@@ -26,6 +27,13 @@ mfdata_rc fault_of(mfdata_ctx* ctx, std::string_view name) {
   return code;
 }
 
+// What a plugin of the field is told by a code alone. The type of a key may be found out by asking for it.
+void tell_wrong(mfdata_ctx* ctx, std::string_view name, mfdata_rc result) {
+  if (!ctx || name.starts_with("config_") || (result != MFDATA_E_ARG && result != MFDATA_E_STATE)) return;
+  const char* why = result == MFDATA_E_ARG ? "MFDATA_E_ARG: an argument is wrong" : "MFDATA_E_STATE: not at this time, on this thread, or with this file or deposit";
+  PluginHost::of(ctx).write_log(MFDATA_LOG_WARNING, std::string(kWrongCall) + std::string(name) + " returned " + why);
+}
+
 // The function of one member that fails when it is its turn: as an error, or as nothing found.
 template <auto Member, Word Name>
 struct Failing;
@@ -33,7 +41,11 @@ template <class R, class... A, R (*mfdata_host::*Member)(mfdata_ctx*, A...), Wor
 struct Failing<Member, Name> {
   static R call(mfdata_ctx* ctx, A... arguments) {
     const mfdata_rc code = fault_of(ctx, Name.view());
-    if (code == MFDATA_OK) return (PluginHost::table()->*Member)(ctx, arguments...);
+    if (code == MFDATA_OK) {
+      const R result = (PluginHost::table()->*Member)(ctx, arguments...);
+      if constexpr (!std::is_pointer_v<R>) tell_wrong(ctx, Name.view(), result);
+      return result;
+    }
     if constexpr (std::is_pointer_v<R>) {
       return nullptr;
     } else {
@@ -55,7 +67,7 @@ struct FailingTable {
 
   template <auto Member, Word Name>
   void add() {
-    host.*Member = Failing<Member, Name>::call;
+    host.*Member = GuardedCall<&Failing<Member, Name>::call>::call;
     names.emplace_back(Name.view());
   }
   FailingTable() {
@@ -87,7 +99,7 @@ struct FailingTable {
     MFDATA_CAN_FAIL(deposit_tag);
     MFDATA_CAN_FAIL(pressure);
 #undef MFDATA_CAN_FAIL
-    host.deposit_commit = commit;
+    host.deposit_commit = GuardedCall<commit>::call;
     names.emplace_back("deposit_commit");
   }
 };

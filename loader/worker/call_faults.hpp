@@ -1,7 +1,8 @@
 // Calls of a plugin to its host that are made to fail: for mfdata-plugin validate and the test harness.
 //
 // Whatever returns a value can fail, but for set_error, log_enabled, cancelled and deadline_ns. A call that is made to fail has
-// no effect; a deposit that is to be committed is consumed all the same. Used from any thread.
+// no effect; a deposit that is to be committed is consumed all the same. A call that is wrong by itself is told of in the log, as a
+// warning: in the field its code alone says so. Used from any thread.
 #pragma once
 
 #include <mfdata/plugin.h>
@@ -13,6 +14,8 @@
 #include <vector>
 
 namespace mfdata {
+
+inline constexpr const char* kWrongCall = "a wrong call: ";  // how such a warning begins
 
 struct CallFault {
   std::string call;          // name of a member of mfdata_host; empty: any

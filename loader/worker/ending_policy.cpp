@@ -77,6 +77,8 @@ bool moves_the_input(const std::vector<StagedOutput>& staged) {
 
 }  // namespace
 
+std::int32_t meaning_of(std::int32_t rc) { return rc == MFDATA_E_IO || rc == MFDATA_E_NOMEM || rc == MFDATA_E_BUSY ? MFDATA_RETRY : rc; }
+
 void EndingPolicy::trace(Planned before_commit) {
   before_commit_ = std::move(before_commit);
   delivered_.clear();
@@ -452,8 +454,9 @@ bool EndingPolicy::failed_for_room(const Treatment& treatment, const Job& job, s
   return full;
 }
 
-End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
+End EndingPolicy::finish(Treatment& treatment, std::int32_t returned) {
   End end;
+  std::int32_t rc = meaning_of(returned);
   unpublished_.clear();
   Result<void> done;
   Job& job = treatment.jobs()[0];
@@ -484,6 +487,7 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
     done = end.trashed ? trash(spool_, slot_, job, note_of(treatment, 0, "unmatched", treatment.reason)) : end_job(job);
   } else if (auto waiting = rc == MFDATA_RETRY ? next_attempt(treatment, job) : std::nullopt) {
     end.outcome = Outcome::kRetried;
+    if (treatment.reason.empty() && returned != rc) treatment.reason = "the step returned " + std::to_string(returned);
     end.reason = treatment.reason;
     auto passed = pass_on(spool_, slot_, job, waiting_context(job, *waiting));
     if (!passed) done = passed.error();
@@ -492,7 +496,7 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t rc) {
       done = run_transaction({&job}, outputs);
     }
   } else {
-    if (treatment.reason.empty()) treatment.reason = "the step returned " + std::to_string(rc);
+    if (treatment.reason.empty()) treatment.reason = "the step returned " + std::to_string(returned);
     done = fail(treatment, "failed", end);
   }
   end.unpublished = unpublished_;

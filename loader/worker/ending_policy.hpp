@@ -26,6 +26,9 @@ struct End {
 inline constexpr const char* kChangedInput = "the step changed the content of its input, which it may only read";
 inline constexpr const char* kRemovedInput = "the step removed, moved or replaced its input, which it may only read";
 
+// What a result of a step means: an error of the system that it hands on is a retry, as when plugin.hpp catches it.
+std::int32_t meaning_of(std::int32_t rc);
+
 class EndingPolicy {
  public:
   // Commits that an earlier worker of this slot left are published with the first call of retry_pending.

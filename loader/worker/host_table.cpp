@@ -1,22 +1,14 @@
 // The C functions of mfdata_host: arguments are checked here, everything else is PluginHost's and Treatment's.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <new>
 
-#include "worker/callback.hpp"
+#include "worker/guarded_call.hpp"
+#include "worker/host_calls.hpp"
+#include "worker/least_sizes.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace mfdata {
-namespace {
-
-// What a flag of a later version asks for is not left out in silence.
-constexpr std::uint32_t kTagFlags = MFDATA_TAG_NO_LATEST;
-constexpr std::uint32_t kDeliveryFlags = MFDATA_DELIVERY_DROP_TAGS | MFDATA_DELIVERY_MKDIRS;
-
-std::string_view view(mfdata_str text) { return text.p ? std::string_view(text.p, text.n) : std::string_view(); }
-std::string text_of(mfdata_str text) { return std::string(view(text)); }
-bool usable(mfdata_str text) { return text.p != nullptr || text.n == 0; }
+namespace host_calls {
 
 mfdata_rc rc_of(const Error& error) {
   switch (error.code) {
@@ -49,6 +41,20 @@ mfdata_rc refuse(mfdata_ctx* ctx, const Error& error) {
 
 mfdata_rc answer(mfdata_ctx* ctx, const Result<void>& result) { return result ? MFDATA_OK : refuse(ctx, result.error()); }
 
+}  // namespace host_calls
+
+namespace {
+
+using namespace host_calls;
+
+// What a flag of a later version asks for is not left out in silence.
+constexpr std::uint32_t kTagFlags = MFDATA_TAG_NO_LATEST;
+constexpr std::uint32_t kDeliveryFlags = MFDATA_DELIVERY_DROP_TAGS | MFDATA_DELIVERY_MKDIRS;
+// Permission bits: a file is delivered without setuid, setgid and sticky bits, a directory may have the latter two.
+constexpr std::uint32_t kFileMode = 0777;
+constexpr std::uint32_t kDirectoryMode = 03777;
+constexpr std::size_t kMaxReason = 4096;
+
 // ---- any time
 
 const void* query(mfdata_ctx* ctx, const char* id, uint32_t min_size) {
@@ -60,10 +66,10 @@ const void* query(mfdata_ctx* ctx, const char* id, uint32_t min_size) {
   return PluginHost::of(ctx).rules_shown();
 }
 
-// A message of a system or a program often ends in one, which nobody wants to read as "\x0a".
+// A message of a system or a program often ends in a line end, an array of C in a zero byte: nobody wants to read "\x0a\x00".
 std::string_view without_line_ends(std::string_view text) {
-  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-  return text;
+  text = text.substr(0, text.find_last_not_of(std::string_view("\n\r\t \0", 5)) + 1);
+  return text.substr(0, kMaxReason);
 }
 
 void log(mfdata_ctx* ctx, int32_t level, mfdata_str message) {
@@ -72,12 +78,16 @@ void log(mfdata_ctx* ctx, int32_t level, mfdata_str message) {
 
 int32_t log_enabled(mfdata_ctx* ctx, int32_t level) { return ctx && PluginHost::of(ctx).log_enabled(level) ? 1 : 0; }
 
+// Whatever happens, the plugin gets its code back: it is the result of the step.
 mfdata_rc set_error(mfdata_ctx* ctx, mfdata_rc code, mfdata_str reason) {
   if (!ctx || !usable(reason)) return code;
   PluginHost& host = PluginHost::of(ctx);
   if (!host.in_callback()) return code;
-  std::string& place = host.treatment() ? host.treatment()->reason : host.create_error();
-  place = without_line_ends(view(reason).substr(0, 4096));
+  try {
+    std::string& place = host.treatment() ? host.treatment()->reason : host.create_error();
+    place = without_line_ends(view(reason));
+  } catch (const std::exception&) {  // no memory for the text
+  }
   return code;
 }
 
@@ -92,8 +102,8 @@ mfdata_rc set_retry_delay(mfdata_ctx* ctx, int64_t delay_ms) {
 mfdata_rc set_file_error(mfdata_ctx* ctx, mfdata_file* file, mfdata_str reason, int64_t delay_ms) {
   Treatment* treatment = ctx ? PluginHost::of(ctx).treatment() : nullptr;
   if (!treatment) return MFDATA_E_STATE;
-  if (!file || !treatment->owns(file) || !usable(reason)) return MFDATA_E_ARG;
-  file->reason = without_line_ends(view(reason).substr(0, 4096));
+  if (!file || !treatment->owns(file) || file->input < 0 || !usable(reason)) return MFDATA_E_ARG;
+  file->reason = without_line_ends(view(reason));
   if (delay_ms >= 0) file->retry_delay_ms = delay_ms;
   return MFDATA_OK;
 }
@@ -243,8 +253,17 @@ mfdata_rc tag_each(mfdata_ctx* ctx, mfdata_file* file, mfdata_tag_visit visit, v
   if (!hold(ctx, file, rc)) return rc;
   if (!visit) return MFDATA_E_ARG;
   const TagSet tags = file->tags;  // a visitor that changes tags harms nobody
-  for (const auto& [name, value] : tags) {
-    rc = visit(user, {name.data(), name.size()}, {value.data(), value.size()});
+  std::string name, value;         // with a zero byte behind each
+  for (const TagSet::Tag& tag : tags) {
+    name = tag.name;
+    value = tag.value;
+    try {
+      rc = visit(user, {name.c_str(), name.size()}, {value.c_str(), value.size()});
+    } catch (const abi::__forced_unwind&) {  // as GuardedCall: the end of a thread
+      throw;
+    } catch (...) {  // the plugin's, which must not pass through here
+      return MFDATA_E_EXCEPTION;
+    }
     if (rc != 0) return rc;
   }
   return MFDATA_OK;
@@ -257,7 +276,7 @@ mfdata_rc tag_set_hop(mfdata_ctx* ctx, mfdata_file* file, mfdata_str name, mfdat
   if (!usable(name) || !usable(value)) return MFDATA_E_ARG;
   if ((flags & ~kTagFlags) != 0) return MFDATA_E_UNSUPPORTED;
   const std::string tail = '.' + PluginHost::of(ctx).settings().step.dotted() + '.' + text_of(name);
-  auto set = file->tags.set(std::to_string(treatment->hop(file->parent)) + tail, view(value));
+  auto set = file->tags.set(std::to_string(treatment->hop_of(*file)) + tail, view(value));
   if (set && (flags & MFDATA_TAG_NO_LATEST) == 0) set = file->tags.set("latest" + tail, view(value));
   return answer(ctx, set);
 }
@@ -319,10 +338,14 @@ mfdata_rc deliver(mfdata_ctx* ctx, mfdata_file* file, int32_t op, mfdata_str dir
   Treatment* treatment = hold_to_change(ctx, file, rc);
   if (!treatment) return rc;
   if (!known_op(op) || !usable(directory)) return MFDATA_E_ARG;
+  if (how && how->struct_size < kLeastDelivery) return MFDATA_E_ARG;
   mfdata_delivery known{};
   if (how) std::copy_n(reinterpret_cast<const char*>(how), std::min<std::size_t>(how->struct_size, sizeof known), reinterpret_cast<char*>(&known));
   if ((known.flags & ~kDeliveryFlags) != 0) return MFDATA_E_UNSUPPORTED;
-  if (known.mode > 07777 || known.reserved0 > 07777 || !usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
+  if ((known.mode & ~kFileMode) != 0 || (known.reserved0 & ~kDirectoryMode) != 0) {
+    return refuse(ctx, Error{Code::kBadData, 0, "the mode of a delivered file has permission bits only (0777), that of a directory also the setgid and the sticky bit"});
+  }
+  if (!usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
   DeliveryStyle style{known.mode, text_of(known.tags_suffix), (known.flags & MFDATA_DELIVERY_DROP_TAGS) != 0};
   if (style.tags_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos) return MFDATA_E_ARG;
   const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.reserved0};
@@ -332,108 +355,23 @@ mfdata_rc deliver(mfdata_ctx* ctx, mfdata_file* file, int32_t op, mfdata_str dir
   return rc;
 }
 
-// ---- metrics
-
-bool metric_word(std::string_view text) {
-  return !text.empty() && text.size() <= 100 && (text[0] < '0' || text[0] > '9') &&
-         std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+// A host function that is not in this list is in no table, and one that is has the wall around it.
+template <auto... Function>
+constexpr mfdata_host table_of() {
+  return {sizeof(mfdata_host), MFDATA_ABI_MAJOR, MFDATA_ABI_MINOR, 0,
+          {"mfdata-worker", 13}, {MFDATA_VERSION, sizeof(MFDATA_VERSION) - 1},
+          GuardedCall<Function>::call...};
 }
 
-mfdata_rc metric_new(mfdata_ctx* ctx, int32_t kind, mfdata_str name, mfdata_str help, const mfdata_str* label_keys,
-                     uint32_t n_keys, const double* buckets, uint32_t n_buckets, uint64_t* id) {
-  if (!ctx || !id || kind < MFDATA_COUNTER || kind > MFDATA_HISTOGRAM || !usable(name) || !usable(help)) return MFDATA_E_ARG;
-  if (!metric_word(view(name)) || n_keys > 8 || n_buckets > 32 || (n_keys && !label_keys) || (n_buckets && !buckets)) return MFDATA_E_ARG;
-  PluginHost::Metric metric{kind, text_of(name), text_of(help), {}, {}};
-  for (uint32_t i = 0; i < n_keys; ++i) {
-    if (!usable(label_keys[i]) || !metric_word(view(label_keys[i]))) return MFDATA_E_ARG;
-    metric.label_keys.push_back(text_of(label_keys[i]));
-  }
-  if (n_buckets) metric.buckets.assign(buckets, buckets + n_buckets);
-  if (!std::is_sorted(metric.buckets.begin(), metric.buckets.end())) return MFDATA_E_ARG;
-  if (!PluginHost::of(ctx).in_callback()) return MFDATA_E_STATE;
-  if (PluginHost::of(ctx).settings().task == wire::Task::kPredicates) return MFDATA_E_UNSUPPORTED;
-  auto made = PluginHost::of(ctx).add_metric(std::move(metric));
-  if (!made) return refuse(ctx, made.error());
-  *id = *made;
-  return MFDATA_OK;
-}
-
-mfdata_rc metric_add(mfdata_ctx* ctx, uint64_t id, double value, const mfdata_str* label_values, uint32_t n) {
-  if (!ctx || !std::isfinite(value) || (n && !label_values) || n > 8) return MFDATA_E_ARG;
-  std::vector<std::string> labels;
-  for (uint32_t i = 0; i < n; ++i) {
-    if (!usable(label_values[i])) return MFDATA_E_ARG;
-    labels.push_back(text_of(label_values[i]).substr(0, 200));
-  }
-  return answer(ctx, PluginHost::of(ctx).change_metric(id, value, std::move(labels)));
-}
-
-// ---- deposits, from any thread of a listener
-
-mfdata_rc pressure(mfdata_ctx* ctx, int64_t* retry_after_ms) {
-  if (!ctx) return MFDATA_E_ARG;
-  const wire::ProgressPage& page = PluginHost::of(ctx).progress();
-  const std::uint32_t state = page.pressure;
-  if (retry_after_ms) *retry_after_ms = state == 0 ? 0 : page.retry_after_ms.load();
-  return state == 0 ? MFDATA_OK : state == 1 ? MFDATA_E_BUSY : MFDATA_E_FULL;
-}
-
-mfdata_rc deposit_open(mfdata_ctx* ctx, mfdata_str target, mfdata_str name, mfdata_deposit** deposit) {
-  if (!ctx || !deposit || !usable(target) || !usable(name) || name.n > 255) return MFDATA_E_ARG;
-  PluginHost& host = PluginHost::of(ctx);
-  const wire::WorkerSettings& settings = host.settings();
-  if (settings.step.kind != WorkerKind::kListener) return MFDATA_E_UNSUPPORTED;
-  const std::string step = target.n ? text_of(target) : settings.entry_step;
-  if (!std::binary_search(settings.targets.begin(), settings.targets.end(), step)) return MFDATA_E_NOTFOUND;
-  if (const mfdata_rc rc = pressure(ctx, nullptr); rc != MFDATA_OK) return rc;
-  auto opened = Deposit::open(host.spool());
-  if (!opened) return refuse(ctx, opened.error());
-  std::string dotted = step;
-  dotted.replace(step.find('/'), 1, ".");
-  *deposit = new (std::nothrow) mfdata_deposit{std::move(*opened), std::move(dotted), text_of(name), {}, 0, MFDATA_OK};
-  return *deposit ? MFDATA_OK : MFDATA_E_NOMEM;
-}
-
-mfdata_rc deposit_write(mfdata_ctx* ctx, mfdata_deposit* deposit, const void* bytes, size_t n) {
-  if (!ctx || !deposit || (!bytes && n)) return MFDATA_E_ARG;
-  deposit->bytes += n;
-  if (deposit->bytes > PluginHost::of(ctx).settings().max_file_size) return MFDATA_E_LIMIT;
-  const mfdata_rc rc = answer(ctx, write_all(deposit->deposit.file(), {static_cast<const char*>(bytes), n}, "a deposit"));
-  if (rc != MFDATA_OK) deposit->failed = rc;
-  return rc;
-}
-
-mfdata_rc deposit_tag(mfdata_ctx* ctx, mfdata_deposit* deposit, mfdata_str name, mfdata_str value) {
-  if (!ctx || !deposit || !usable(name) || !usable(value) || TagSet::is_reserved(view(name))) return MFDATA_E_ARG;
-  return answer(ctx, deposit->tags.set(view(name), view(value)));
-}
-
-mfdata_rc deposit_commit(mfdata_ctx* ctx, mfdata_deposit* raw, mfdata_deposit_done done, void* user) {
-  if (!ctx || !raw) return MFDATA_E_ARG;
-  const std::unique_ptr<mfdata_deposit> deposit(raw);
-  const std::string name = deposit->name.empty() ? deposit->deposit.uid() : deposit->name;
-  const bool whole = deposit->failed == MFDATA_OK && deposit->bytes <= PluginHost::of(ctx).settings().max_file_size;
-  const mfdata_rc rc = !whole ? (deposit->failed != MFDATA_OK ? deposit->failed : MFDATA_E_LIMIT) : answer(ctx, deposit->deposit.commit(deposit->step, name, PluginHost::of(ctx).settings().step.slashed(), deposit->tags));
-  if (!done) return rc;
-  const ForkGuard guard("done");
-  done(user, rc);
-  return MFDATA_OK;
-}
-
-void deposit_abort(mfdata_ctx*, mfdata_deposit* deposit) { delete deposit; }
+constexpr mfdata_host kTable = table_of<
+    query, log, log_enabled, set_error, set_file_error, set_retry_delay, cancelled, deadline_ns,
+    config_text, config_integer, config_real, config_count, config_key,
+    file_path, tag_get, tag_set, tag_delete, tag_each, tag_set_hop, tag_get_latest,
+    tmp_file, scratch_dir, adopt, emit, deliver, metric_new, metric_add,
+    deposit_open, deposit_write, deposit_tag, deposit_commit, deposit_abort, pressure>();
 
 }  // namespace
 
-const mfdata_host* PluginHost::table() {
-  static constexpr mfdata_host kTable = {
-      sizeof(mfdata_host), MFDATA_ABI_MAJOR, MFDATA_ABI_MINOR, 0,
-      {"mfdata-worker", 13}, {MFDATA_VERSION, sizeof(MFDATA_VERSION) - 1},
-      query, log, mfdata::log_enabled, set_error, set_file_error, set_retry_delay, mfdata::cancelled, mfdata::deadline_ns,
-      config_text, config_integer, config_real, config_count, config_key,
-      file_path, tag_get, tag_set, tag_delete, tag_each, tag_set_hop, tag_get_latest,
-      tmp_file, scratch_dir, adopt, emit, deliver, metric_new, metric_add,
-      deposit_open, deposit_write, deposit_tag, deposit_commit, deposit_abort, pressure};
-  return &kTable;
-}
+const mfdata_host* PluginHost::table() { return &kTable; }
 
 }  // namespace mfdata

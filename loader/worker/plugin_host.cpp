@@ -106,8 +106,14 @@ mfdata_str PluginHost::keep(std::string text) {
   return str(kept);
 }
 
-Result<std::uint64_t> PluginHost::add_metric(Metric metric) {
+Result<std::uint64_t> PluginHost::add_metric(wire::MetricDefinition metric) {
   const std::lock_guard lock(metrics_mutex_);
+  for (const wire::MetricDefinition& known : metrics_) {
+    if (known.same_as(metric)) return static_cast<std::uint64_t>(&known - metrics_.data() + 1);
+    if (!wire::share_series(known, metric)) continue;
+    return Error{Code::kBadData, 0, "the metric \"" + metric.name + "\" is in conflict with the metric \"" + known.name +
+                                        "\" of another kind, other labels or other buckets, which this component has made before"};
+  }
   if (metrics_.size() >= kMaxMetrics) return Error{Code::kLimit, 0, "more than 1000 metrics"};
   metrics_.push_back(std::move(metric));
   return static_cast<std::uint64_t>(metrics_.size());
@@ -116,7 +122,8 @@ Result<std::uint64_t> PluginHost::add_metric(Metric metric) {
 Result<void> PluginHost::change_metric(std::uint64_t id, double value, std::vector<std::string> labels) {
   const std::lock_guard lock(metrics_mutex_);
   if (id == 0 || id > metrics_.size()) return Error{Code::kNotFound, 0, "no such metric"};
-  const Metric& metric = metrics_[id - 1];
+  const wire::MetricDefinition& metric = metrics_[id - 1];
+  if (metric.kind == MFDATA_COUNTER && value < 0) return Error{Code::kBadData, 0, "a counter only rises"};
   if (labels.size() != metric.label_keys.size()) return Error{Code::kBadData, 0, "the number of labels is not that of the metric"};
   if (deltas_.size() >= kMaxPendingDeltas) return Error{Code::kLimit, 0, "too many changes of metrics in one call"};
   wire::MetricDelta delta{static_cast<std::uint8_t>(metric.kind), metric.name, metric.help, {}, metric.buckets, value};

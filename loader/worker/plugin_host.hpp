@@ -15,9 +15,9 @@
 #include <thread>
 #include <vector>
 
-#include "libmfdata/deposit.hpp"
+#include "wire/plugin_metrics.hpp"
 #include "wire/predicate_process.hpp"
-#include "wire/worker_protocol.hpp"
+#include "worker/live_deposits.hpp"
 #include "worker/treatment.hpp"
 
 namespace mfdata {
@@ -74,6 +74,7 @@ class PluginHost : public mfdata_ctx {
   std::int64_t deadline_ns() const { return deadline_ns_; }
   std::string& create_error() { return create_error_; }
   CallFaults* faults() { return surroundings_.faults; }
+  LiveDeposits& deposits() { return deposits_; }
 
   // A rule as the ABI shows it.
   struct Rule {
@@ -84,13 +85,8 @@ class PluginHost : public mfdata_ctx {
   const std::vector<Rule>& rules() const { return rules_; }
   PredicateProcess& predicates();  // of the code rules; started when it is asked for first
 
-  struct Metric {
-    int kind;
-    std::string name, help;
-    std::vector<std::string> label_keys;
-    std::vector<double> buckets;
-  };
-  Result<std::uint64_t> add_metric(Metric metric);
+  // Its number; of one that is made again, the same. kBadData: another one has this name, or one of its series.
+  Result<std::uint64_t> add_metric(wire::MetricDefinition metric);
   Result<void> change_metric(std::uint64_t id, double value, std::vector<std::string> labels);
 
  private:
@@ -111,19 +107,10 @@ class PluginHost : public mfdata_ctx {
   std::string create_error_;
   std::vector<Rule> rules_;
   std::unique_ptr<PredicateProcess> predicates_;
+  LiveDeposits deposits_;  // what is left of them goes away with this
   std::mutex metrics_mutex_;
-  std::vector<Metric> metrics_;
+  std::vector<wire::MetricDefinition> metrics_;
   std::vector<wire::MetricDelta> deltas_;
 };
 
 }  // namespace mfdata
-
-// What the ABI's opaque deposit is.
-struct mfdata_deposit {
-  mfdata::Deposit deposit;
-  std::string step;  // dotted
-  std::string name;
-  mfdata::TagSet tags;
-  std::uint64_t bytes = 0;
-  mfdata_rc failed = MFDATA_OK;  // of a write: then it cannot be committed
-};

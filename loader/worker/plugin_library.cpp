@@ -15,25 +15,30 @@
 
 #include "libmfdata/file_descriptor.hpp"
 #include "worker/callback.hpp"
+#include "worker/least_sizes.hpp"
 
 namespace mfdata {
 namespace {
 
 constexpr const char* kEntry = "mfdata_plugin_v1";
-// What both had in 1.0, and every plugin has: sizeof would refuse the plugins of then once they grow.
-constexpr std::size_t kLeastPlugin = offsetof(mfdata_plugin, n_components) + sizeof(mfdata_plugin::n_components);
-constexpr std::size_t kLeastComponent = offsetof(mfdata_component, table) + sizeof(mfdata_component::table);
 
 Error refused(const std::string& library, const std::string& why) {
   return Error{Code::kRefused, 0, "plugin library " + library + " is refused: " + why};
+}
+
+std::size_t least_table(int kind) { return kind == MFDATA_KIND_STEP ? kLeastStep : kind == MFDATA_KIND_LISTENER ? kLeastListener : kLeastPredicate; }
+
+std::uint32_t size_of(const void* table) {
+  std::uint32_t size = 0;
+  std::memcpy(&size, table, sizeof size);
+  return size;
 }
 
 // A table as the host knows it, from one that the plugin filled as far as its own struct_size.
 template <class Table>
 Table copied(const void* from) {
   Table table{};
-  std::uint32_t size = 0;
-  std::memcpy(&size, from, sizeof size);
+  const std::uint32_t size = size_of(from);
   std::memcpy(&table, from, std::min<std::size_t>(size, sizeof table));
   return table;
 }
@@ -90,6 +95,9 @@ Result<void> check_description(const std::string& library, const mfdata_plugin* 
     if (component && !known_kind(component->kind)) continue;  // what it has, or lacks, means nothing to this host
     if (!component || component->struct_size < kLeastComponent || !component->id || !component->table) {
       return refused(library, "component number " + std::to_string(i) + " of its description is incomplete");
+    }
+    if (size_of(component->table) < least_table(component->kind)) {
+      return refused(library, "the table of component number " + std::to_string(i) + " is shorter than in 1.0: set its struct_size to its sizeof");
     }
   }
   return {};

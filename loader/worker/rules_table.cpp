@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "worker/guarded_call.hpp"
+#include "worker/least_sizes.hpp"
 #include "worker/plugin_host.hpp"
 
 namespace mfdata {
@@ -13,7 +15,7 @@ mfdata_str str(const std::string& text) { return {text.data(), text.size()}; }
 std::uint64_t count(mfdata_ctx* ctx) { return ctx ? PluginHost::of(ctx).rules().size() : 0; }
 
 mfdata_rc get(mfdata_ctx* ctx, std::uint64_t index, mfdata_rule* rule) {
-  if (!ctx || !rule || rule->struct_size < sizeof rule->struct_size) return MFDATA_E_ARG;
+  if (!ctx || !rule || rule->struct_size < kLeastRule) return MFDATA_E_ARG;
   const auto& rules = PluginHost::of(ctx).rules();
   if (index >= rules.size()) return MFDATA_E_NOTFOUND;
   const PluginHost::Rule& known = rules[index];
@@ -44,7 +46,7 @@ std::int32_t test(mfdata_ctx* ctx, std::uint64_t index, mfdata_file* file) {
 }  // namespace
 
 const mfdata_rules* rules_table() {
-  static constexpr mfdata_rules kTable = {sizeof(mfdata_rules), 0, count, get, test};
+  static constexpr mfdata_rules kTable = {sizeof(mfdata_rules), 0, GuardedCall<count>::call, GuardedCall<get>::call, GuardedCall<test>::call};
   return &kTable;
 }
 

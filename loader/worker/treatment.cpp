@@ -13,6 +13,8 @@
 #include <cstdio>
 
 #include "libmfdata/delivery.hpp"
+#include "libmfdata/filesystem_kind.hpp"
+#include "libmfdata/take_out.hpp"
 
 namespace mfdata {
 namespace {
@@ -29,15 +31,16 @@ std::string enter_time() {
   return std::string(text.data(), length);
 }
 
+bool same_time(const timespec& one, const timespec& other) { return one.tv_sec == other.tv_sec && one.tv_nsec == other.tv_nsec; }
+
 Error too_many_files() { return Error{Code::kLimit, 0, "more than 10000 new files in one call"}; }
 Error argument(std::string text) { return Error{Code::kBadData, 0, std::move(text)}; }
 
-// Each part of a relative name is one that can be made: not empty, ".", ".." or too long.
-bool usable_name(const std::string& name) {
+// Each part of a relative name is one that can be made.
+bool usable_name(std::string_view name) {
   for (std::size_t at = 0; at <= name.size();) {
     const std::size_t end = std::min(name.find('/', at), name.size());
-    const std::string part = name.substr(at, end - at);
-    if (part.empty() || part == "." || part == ".." || part.size() > 255 || part.find('\0') != std::string::npos) return false;
+    if (!can_be_file_name(name.substr(at, end - at))) return false;
     at = end + 1;
   }
   return true;
@@ -77,6 +80,10 @@ Result<dev_t> delivery_directory(const std::string& top, const std::string& dire
 }
 
 }  // namespace
+
+bool can_be_file_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.size() <= 255 && name.find_first_of(std::string_view("/\0", 2)) == std::string_view::npos;
+}
 
 std::uint64_t Treatment::next_hop(const TagSet& tags) {
   const auto counter = tags.get("latest.core.step_counter");
@@ -151,6 +158,11 @@ void Treatment::clear_scratch() {
   made_scratch_ = false;
 }
 
+std::uint64_t Treatment::hop_of(const mfdata_file& file) const {
+  if (file.parent < hops_.size()) return hops_[file.parent];
+  return hops_.empty() ? 0 : *std::max_element(hops_.begin(), hops_.end());
+}
+
 bool Treatment::owns(const mfdata_file* file) const {
   return std::any_of(files_.begin(), files_.end(), [&](const mfdata_file& mine) { return &mine == file; });
 }
@@ -192,14 +204,10 @@ Result<mfdata_file*> Treatment::adopt(const std::string& path, const mfdata_file
   if (!made_scratch_ || name.starts_with('/') || !usable_name(name)) {
     return argument("a file to adopt stands in the scratch directory of this call, not \"" + path.substr(0, 200) + '"');
   }
-  const std::string source = slot_.scratch() + '/' + name;
-  auto status = spool_.disk().status(source);
-  if (!status) return status.error();
-  if (!S_ISREG(status->st_mode) || status->st_nlink != 1) return argument(name + " is not a regular file with one link");
   if (files_.size() >= jobs_.size() + kMaxOutputs) return too_many_files();
   const std::string target = next_path();
   (void)spool_.disk().unlink(target);
-  MFDATA_TRY(spool_.disk().rename(source, target));
+  MFDATA_TRY(take_out(spool_.disk(), slot_.scratch(), name, target));
   return new_file(target, inherit);
 }
 
@@ -275,8 +283,12 @@ Result<void> Treatment::deliver(mfdata_file* file, Op op, const std::string& ask
 bool Treatment::input_changed(std::size_t index) const {
   const struct stat& then = jobs_[index].status;
   auto now = spool_.disk().status(jobs_[index].path);
-  return !now || now->st_ino != then.st_ino || now->st_dev != then.st_dev || now->st_size != then.st_size ||
-         now->st_mtim.tv_sec != then.st_mtim.tv_sec || now->st_mtim.tv_nsec != then.st_mtim.tv_nsec;
+  if (!now || now->st_ino != then.st_ino || now->st_dev != then.st_dev || now->st_size != then.st_size || !same_time(now->st_mtim, then.st_mtim)) return true;
+  // A change that keeps size and time (touch -r) does not keep the change time. That of a file with several names is also changed by
+  // what becomes of the others; and that of a remote filesystem may be told late.
+  if (then.st_nlink != 1 || now->st_nlink != 1 || same_time(now->st_ctim, then.st_ctim)) return false;
+  const auto kind = filesystem_of(spool_.disk().root());
+  return kind && kind->local;
 }
 
 }  // namespace mfdata

@@ -7,6 +7,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "libmfdata/spool.hpp"
@@ -35,6 +36,9 @@ struct mfdata_file : mfdata::TreatedFile {};
 namespace mfdata {
 
 enum class Op { kMove = 1, kCopy, kLink };
+
+// One name in a directory: not empty, not "." or "..", without "/" and zero byte, at most 255 bytes.
+bool can_be_file_name(std::string_view name);
 
 struct StagedOutput {
   mfdata_file* file = nullptr;
@@ -73,7 +77,8 @@ class Treatment {
   std::vector<Job>& jobs() { return jobs_; }
   mfdata_file* input(std::size_t index) { return &files_[index]; }
   std::vector<StagedOutput>& staged() { return staged_; }
-  std::uint64_t hop(std::size_t index) const { return hops_[index]; }
+  // The hop of the input that the file is, or inherits from; of a file of the whole batch the highest one of its inputs.
+  std::uint64_t hop_of(const mfdata_file& file) const;
   std::string uid_of(const mfdata_file* file) const;  // of a new file: when it is staged next; empty: a batch, in which nobody knows
 
   Result<mfdata_file*> tmp_file(const mfdata_file* inherit);

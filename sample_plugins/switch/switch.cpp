@@ -11,7 +11,7 @@ class Switch : public sdk::Step {
   explicit Switch(const sdk::Context& context)
       : Step(context),
         rules_(context),
-        undecided_(sdk::Metric::counter(context, "switch_undecided_rules_total", "Rules that could not be evaluated and counted as no match", {"rule"})) {
+        undecided_(sdk::Metric::counter(context, "undecided_rules_total", "Rules that could not be evaluated and counted as no match", {"rule"})) {
     if (context.flag("no_match_keep_original_basename", false)) {
       context.warning("no_match_keep_original_basename has no effect: the note of each kept file names it (mfdata trash list --name PATTERN)");
     }

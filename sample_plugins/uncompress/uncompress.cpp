@@ -9,7 +9,7 @@ class Uncompress : public sdk::Transform {
       : Transform(context),
         wanted_(context.text("format", "auto")),
         unpacker_(limits(context)),
-        trailing_(sdk::Metric::counter(context, "uncompress_trailing_files_total", "Files that went on with something else behind what was unpacked")) {
+        trailing_(sdk::Metric::counter(context, "trailing_files_total", "Files that went on with something else behind what was unpacked")) {
     if (context.text("dest_dir").empty()) throw sdk::Error(MFDATA_E_ARG, "dest_dir is empty: write \"plugin/step\"");
   }
 

@@ -116,7 +116,7 @@ class Move(Case):
         self.assertEqual(sorted((os.path.basename(path), content(path)) for path in home.files(home.root / "out")), [(b"same", b"content"), (b"same-1", b"second")])
 
     def test_wrong_keys_are_said(self):
-        for custom, words in (('dest_dir = ""', "dest_dir is empty"), ('dest_dir = "/tmp"\nforce_chmod = "rw"', "octal"), ('dest_dir = "/tmp"\nforce_chmod = 644', "write \"0644\""),
+        for custom, words in (('dest_dir = ""', "dest_dir is empty"), ('dest_dir = "/tmp"\nforce_chmod = "rw"', "octal"), ('dest_dir = "/tmp"\nforce_chmod = "4755"', "at most 0777"), ('dest_dir = "/tmp"\nmake_dirs_mode = "4755"', "at most 3777"), ('dest_dir = "/tmp"\nforce_chmod = 644', "write \"0644\""),
                               ('dest_dir = "/tmp"\ndrop_tags = "maybe"', "true or false"),
                               ('dest_dir = "move/main"\ndrop_tags = true', "drop_tags is for an absolute dest_dir"),
                               ('dest_dir = "move/main"\nforce_chmod = "0644"', "force_chmod is for an absolute dest_dir"),

@@ -44,7 +44,7 @@ class Run(Installed):
 
     def test_tags_and_metrics_of_the_run_are_shown(self):
         out = self.run_here("mfdata-plugin", "run", self.counts(), __file__, "--step", "other", "--tag", "colour=red", "--tag", "by=me too")
-        self.assertIn('metric: mfdata_plugin_files_total{"colour":"red"} 3.0\n', out)
+        self.assertIn('metric: mfdata_plugin_counts_files_total{"colour":"red"} 3.0\n', out)
         self.assertIn("  by = me too\n", out)
         self.assertIn("output: archive/main, ", out)
 

@@ -116,6 +116,7 @@ WRONG = {
                                                             "#define PROCESS busy = 1; for (int i = 0; i < 300; ++i) { usleep(1000); if (!host->cancelled(ctx)) break; } busy = 0;"),
     "goes on after its deadline": Wrong("A24", "#define PROCESS struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); "
                                                "if (host->deadline_ns(ctx) <= t.tv_sec * 1000000000LL + t.tv_nsec) sleep(7);"),
+    "gives the host a wrong argument, and does not look": Wrong("A28", '#define PROCESS host->tag_set(ctx, file, str("no name"), str("x"));'),
     "reads behind the host's table": Wrong("A4", "#define CREATE " + BEHIND.replace("@", "host")),
     "reads behind what create gets": Wrong("A4", "#define CREATE " + BEHIND.replace("@", "init")),
     "reads behind what tick gets": Wrong("A4", "static mfdata_rc tick(void *self, mfdata_ctx *ctx, const mfdata_tick *now) { (void)self; (void)ctx; " + BEHIND.replace("@", "now") + " return MFDATA_OK; }\n"

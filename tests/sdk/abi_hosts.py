@@ -22,20 +22,20 @@ PROGRAMS = ("tools/mfdata", "tools/mfdata-plugin", "loader/mfdata-loader")
 
 # What the next version does with its own members and flags.
 NEXT_HOST = {
-    "host_table.cpp": [("deposit_commit, deposit_abort, pressure};", "deposit_commit, deposit_abort, pressure, next_member};"),
-                       ("const mfdata_host* PluginHost::table() {", "static void next_member() {}\n\nconst mfdata_host* PluginHost::table() {"),
+    "host_table.cpp": [("deposit_commit, deposit_abort, pressure>();", "deposit_commit, deposit_abort, pressure, next_member>();"),
+                       ("constexpr mfdata_host kTable = ", "void next_member() {}\n\nconstexpr mfdata_host kTable = "),
                        ("kDeliveryFlags = ", "kDeliveryFlags = MFDATA_DELIVERY_NEXT | "), ("kTagFlags = ", "kTagFlags = MFDATA_TAG_NEXT | ")],
 }
 # Controls: each of these protections is what some cells of the matrix stand on.
 UNCHECKED_HOST = {
     "plugin_library.cpp": [("plugin->abi_major != MFDATA_ABI_MAJOR", "false"), ("plugin->need_minor > kHostAbiMinor", "false"),
                            ("plugin->struct_size < kLeastPlugin", "false"), ("component->struct_size < kLeastComponent || ", ""),
-                           ("std::min<std::size_t>(size, sizeof table)", "sizeof table"),
+                           ("std::min<std::size_t>(size, sizeof table)", "sizeof table"), ("size_of(component->table) < least_table(component->kind)", "false"),
                            ("if (component && !known_kind(component->kind)) continue;", "")],
     "host_table.cpp": [("kDeliveryFlags = ", "kDeliveryFlags = 0xffffffffu | "), ("kTagFlags = ", "kTagFlags = 0xffffffffu | "),
-                       ("return op >= MFDATA_OP_MOVE && op <= MFDATA_OP_LINK;", "return op >= MFDATA_OP_MOVE;"),
+                       ("return op >= MFDATA_OP_MOVE && op <= MFDATA_OP_LINK;", "return op >= MFDATA_OP_MOVE;"), ("how->struct_size < kLeastDelivery", "false"),
                        ("|| min_size > PluginHost::of(ctx).rules_shown()->struct_size", "")],
-    "rules_table.cpp": [("std::min<std::size_t>(rule->struct_size, sizeof full)", "sizeof full")],
+    "rules_table.cpp": [("std::min<std::size_t>(rule->struct_size, sizeof full)", "sizeof full"), ("rule->struct_size < kLeastRule", "false")],
     "ending_policy.cpp": [("} else if (rc == MFDATA_OK) {\n    note_routes(", "} else if (rc == MFDATA_OK || rc > MFDATA_CANCELLED) {\n    note_routes(")],
     "step_instance.cpp": [("each.data());", "each.data());\n  for (auto& one : each) one = one > MFDATA_CANCELLED ? MFDATA_OK : one;")],
 }

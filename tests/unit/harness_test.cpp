@@ -79,7 +79,7 @@ TEST_CASE("a file that is passed on is shown with its content, its tags, the log
   CHECK(result.logs[0].text == "at work");
   CHECK(result.logs[1].level == MFDATA_LOG_WARNING);
   CHECK(contains(result.logs[1].text, "a line"));
-  CHECK(result.metric("mfdata_plugin_files_total") == 1);
+  CHECK(result.metric("mfdata_plugin_probe_files_total") == 1);
   CHECK(result.metrics.at(0).labels.at("deed") == "pass");
   CHECK(harness.run({"end"}, "main").outputs.empty());
 }
@@ -140,14 +140,14 @@ TEST_CASE("policies of the step decide what becomes of the input") {
 TEST_CASE("metrics of one series are added up, and those of create come with the first run") {
   Harness harness(probe());
   const Result result = harness.run({"observe"}, "main");
-  CHECK(result.metric("mfdata_plugin_files_total") == 4);
+  CHECK(result.metric("mfdata_plugin_probe_files_total") == 4);
   for (const Metric& metric : result.metrics) {
-    if (metric.name == "mfdata_plugin_sizes") {
+    if (metric.name == "mfdata_plugin_probe_sizes") {
       CHECK(metric.kind == MFDATA_HISTOGRAM);
       CHECK(metric.changes == 3);
       CHECK(metric.value == 7);
     }
-    if (metric.name == "mfdata_plugin_last") CHECK(metric.value == 4);
+    if (metric.name == "mfdata_plugin_probe_last") CHECK(metric.value == 4);
   }
 }
 
@@ -267,7 +267,7 @@ TEST_CASE("a listener's deposits are shown, with their tags") {
   CHECK(result.outputs[0].content == "one");
   CHECK(result.outputs[0].tags.at("source") == "probe");
   CHECK(result.outputs[1].content == "two");
-  CHECK(result.metric("mfdata_plugin_deposits_total") == 2);
+  CHECK(result.metric("mfdata_plugin_probe_deposits_total") == 2);
   CHECK(result.logged("one: 0"));
 }
 

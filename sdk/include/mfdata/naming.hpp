@@ -18,11 +18,12 @@
 
 namespace mfdata::sdk {
 
-// Permission bits of an octal text like "0644"; 0 for an empty one. `key`: that the text is written for.
-inline std::uint32_t octal_mode(const std::string& text, const std::string& key = "force_chmod") {
+// Permission bits of an octal text like "0644"; 0 for an empty one. `key`: that the text is written for; `most`: of a file it has no
+// setuid, setgid and sticky bit, a directory may have the latter two.
+inline std::uint32_t octal_mode(const std::string& text, const std::string& key = "force_chmod", std::uint32_t most = 0777) {
   const bool digits = text.find_first_not_of("01234567") == std::string::npos;
   const unsigned long mode = digits && text.size() <= 8 ? std::strtoul(text.c_str(), nullptr, 8) : 010000;
-  if (mode > 07777) throw Error(MFDATA_E_ARG, key + " is octal permission bits like \"0644\", not \"" + text + '"');
+  if (mode > most) throw Error(MFDATA_E_ARG, key + " is octal permission bits like \"0644\", at most " + (most > 0777 ? "3777" : "0777") + ", not \"" + text + '"');
   return static_cast<std::uint32_t>(mode);
 }
 
@@ -285,7 +286,7 @@ class Destination {
     }
     style.mode = octal_mode(context.text("force_chmod", ""));
     style.make_directories = true;
-    set_directory_mode(style, octal_mode(context.text("make_dirs_mode", "")));
+    set_directory_mode(style, octal_mode(context.text("make_dirs_mode", ""), "make_dirs_mode", 03777));
     for (const std::string& word : placeholders()) {
       if (directory_.find('{' + word + '}') == std::string::npos) continue;
       throw Error(MFDATA_E_ARG,

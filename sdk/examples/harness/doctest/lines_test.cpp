@@ -21,7 +21,7 @@ TEST_CASE("lines are counted, and the file goes on") {
   CHECK(output.tags.at("latest.lines.main.lines") == "2");
   CHECK(output.tags.at("source") == "a test");
   CHECK(result.logged("2 lines"));
-  CHECK(result.metric("mfdata_plugin_lines_total") == 2);
+  CHECK(result.metric("mfdata_plugin_lines_lines_total") == 2);
 }
 
 TEST_CASE("a file without lines is skipped") {

@@ -7,8 +7,8 @@
  *                        a value that only the next header knows, or nobody
  *   subsystem            a subsystem that nobody has, and the rules with every member that the header knows
  *
- * Macros change its description: SHORT (structures end where an older header ended, with what must not be read behind them),
- * HUGE (they claim 4 GiB), SHORT_COMPONENT, SHORT_PLUGIN, UNKNOWN_KIND, ONLY_UNKNOWN_KIND, UNKNOWN_FLAGS. */
+ * Macros change its description: SHORT_STEP, SHORT_DELIVERY, SHORT_RULE, SHORT_COMPONENT, SHORT_PLUGIN (a
+ * structure that says less than it had in 1.0), HUGE (they claim 4 GiB), UNKNOWN_KIND, ONLY_UNKNOWN_KIND, UNKNOWN_FLAGS. */
 #include <mfdata/plugin.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +30,24 @@
 #define MFDATA_TAG_NEXT 2u
 #endif
 #if defined(HUGE)
-#define SIZE(T, last) UINT32_MAX
-#elif defined(SHORT)
-#define SIZE(T, last) (uint32_t)offsetof(T, last)
+#define SIZE(T) UINT32_MAX
 #else
-#define SIZE(T, last) (uint32_t)sizeof(T)
+#define SIZE(T) (uint32_t)sizeof(T)
+#endif
+#ifdef SHORT_STEP
+#define STEP_SIZE (uint32_t)offsetof(mfdata_step, process_batch)
+#else
+#define STEP_SIZE SIZE(mfdata_step)
+#endif
+#ifdef SHORT_DELIVERY
+#define DELIVERY_SIZE (uint32_t)offsetof(mfdata_delivery, basename)
+#else
+#define DELIVERY_SIZE SIZE(mfdata_delivery)
+#endif
+#ifdef SHORT_RULE
+#define RULE_SIZE (uint32_t)offsetof(mfdata_rule, targets)
+#else
+#define RULE_SIZE SIZE(mfdata_rule)
 #endif
 #ifdef UNKNOWN_FLAGS
 #define FLAGS UINT32_MAX
@@ -54,12 +67,6 @@ static mfdata_str str(const char *text) {
   s.p = text;
   s.n = strlen(text);
   return s;
-}
-
-/* Beyond the end of what an older header knew: nobody may call it, nor read it. */
-MAYBE static mfdata_rc trap(void *self, mfdata_ctx *ctx, mfdata_file *const *files, uint32_t n, mfdata_rc *each) {
-  (void)self, (void)ctx, (void)files, (void)n, (void)each;
-  abort();
 }
 
 static mfdata_rc copied(const mfdata_init *init, const char *key, char *to, size_t room) {
@@ -85,14 +92,12 @@ static mfdata_rc create(const mfdata_init *init, void **self) {
 static mfdata_rc delivery(const struct reference *reference, mfdata_ctx *ctx, mfdata_file *file, uint32_t flags) {
   mfdata_delivery how;
   memset(&how, 0xaa, sizeof how); /* what is behind the size is not looked at */
-  how.struct_size = SIZE(mfdata_delivery, basename);
+  how.struct_size = DELIVERY_SIZE;
   how.flags = MFDATA_DELIVERY_MKDIRS | flags;
   how.mode = 0640;
   how.reserved0 = 0;
-#ifndef SHORT
   how.basename = str("delivered");
   how.tags_suffix = str("");
-#endif
   return reference->host->deliver(ctx, file, MFDATA_OP_COPY, str(reference->folder), &how);
 }
 
@@ -106,14 +111,10 @@ static mfdata_rc rule(const struct reference *reference, mfdata_ctx *ctx, mfdata
   rules = (const mfdata_rules *)host->query(ctx, MFDATA_RULES, (uint32_t)table);
   if (rules == NULL) return host->tag_set_hop(ctx, file, str("rules"), str("none of this size"), 0);
   memset(&first, 0xaa, sizeof first);
-  first.struct_size = SIZE(mfdata_rule, targets);
+  first.struct_size = RULE_SIZE;
   if (rules->count(ctx) != 1 || rules->get(ctx, 0, &first) != MFDATA_OK) return host->set_error(ctx, MFDATA_FAIL, str("the rules are not there"));
   snprintf(size, sizeof size, "%lu of %lu bytes", (unsigned long)first.struct_size, (unsigned long)sizeof first);
-#ifdef SHORT
-  if (first.n_targets != 0xaaaaaaaau) return host->set_error(ctx, MFDATA_FAIL, str("the host wrote behind the size"));
-#else
   if (first.n_targets != 1 || first.targets[0].n != strlen("reference/batch")) return host->set_error(ctx, MFDATA_FAIL, str("the rule is not whole"));
-#endif
   return host->tag_set_hop(ctx, file, str("rule"), str(size), 0);
 }
 
@@ -178,12 +179,7 @@ static void destroy(void *self, mfdata_ctx *ctx) {
   free(self);
 }
 
-#ifdef SHORT
-static const mfdata_step step = {SIZE(mfdata_step, process_batch), FLAGS, create, process, trap, (mfdata_rc(*)(void *, mfdata_ctx *, const mfdata_tick *))16,
-                                 (mfdata_rc(*)(void *, mfdata_ctx *))16, (void (*)(void *))16, (void (*)(void *, mfdata_ctx *))16 MFDATA_NEXT_VALUE};
-#else
-static const mfdata_step step = {SIZE(mfdata_step, process_batch), FLAGS, create, process, NULL, NULL, NULL, NULL, destroy MFDATA_NEXT_VALUE};
-#endif
+static const mfdata_step step = {STEP_SIZE, FLAGS, create, process, NULL, NULL, NULL, NULL, destroy MFDATA_NEXT_VALUE};
 static const mfdata_step batch = {sizeof(mfdata_step), FLAGS, create, NULL, process_batch, NULL, NULL, NULL, destroy MFDATA_NEXT_VALUE};
 
 #ifdef SHORT_COMPONENT
@@ -210,8 +206,6 @@ static const mfdata_component *const components[] = {
 #define PLUGIN_SIZE 16
 #elif defined(HUGE)
 #define PLUGIN_SIZE UINT32_MAX
-#elif defined(SHORT)
-#define PLUGIN_SIZE offsetof(mfdata_plugin, flags)
 #else
 #define PLUGIN_SIZE sizeof(mfdata_plugin)
 #endif
