@@ -1,5 +1,6 @@
 #include "loader.hpp"
 
+#include <mfdata/plugin.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -32,7 +33,7 @@ bool waits_there(const wire::Done& done) {
 }  // namespace
 
 Loader::Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
-               std::string worker_program, bool recover_first, std::set<std::string> recovered)
+               ListeningSockets& sockets, std::string worker_program, bool recover_first, std::set<std::string> recovered)
     : loop_(loop),
       home_(home),
       configuration_(std::move(configuration)),
@@ -40,6 +41,7 @@ Loader::Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configur
       spool_(spool),
       log_(log),
       metrics_(metrics),
+      sockets_(sockets),
       worker_program_(std::move(worker_program)),
       schedule_(std::make_unique<Schedule>()),
       waiting_(std::make_unique<WaitingRoom>(spool_.disk(), settings_->general.max_queued)),
@@ -110,6 +112,7 @@ WorkerPool::Owner Loader::pool_owner() {
     enter_sources();
   };
   owner.gone = [this](WorkerId worker, std::size_t step) {
+    health_.forget(step, worker);
     schedule_->worker_gone(worker, [&](const Schedule::Finished& name) { return stands_there(step, name); });
   };
   owner.suspended = [this](std::size_t step) { return schedule_->mood(step) == Schedule::Mood::kSuspended; };
@@ -124,6 +127,17 @@ WorkerPool::Owner Loader::pool_owner() {
       if (!problem.empty()) log_.write(Level::kWarning, steps_[step].plugin->name + ": " + problem);
     }
   };
+  owner.deposited = [this](std::size_t step, const WorkerPool::Deposits& deposits) {
+    steps_[step].deposits += deposits.files;
+    metrics_.deposited(steps_[step].settings->slashed(), deposits.files, deposits.bytes, deposits.repeats);
+  };
+  owner.health = [this](WorkerId worker, std::size_t step, const wire::Health& health) { note_health(worker, step, health); };
+  owner.socket = [this](std::size_t step, const wire::SocketRequest& wanted) {
+    const std::string listener = steps_[step].settings->slashed();
+    if (steps_[step].settings->kind != WorkerKind::kListener) return Result<int>(Error{Code::kRefused, 0, listener + " is no listener"});
+    return sockets_.open(listener, wanted.address, wanted.mode);
+  };
+  owner.sockets_in_use = [this](std::size_t step, const std::set<std::string>& addresses) { sockets_.keep_only(steps_[step].settings->slashed(), addresses); };
   owner.output = [this](std::size_t step, const std::string& lines) { log_.write_output(steps_[step].settings->dotted(), lines); };
   owner.exited = [this](std::size_t step, const std::string& version, const std::string& reason, bool crash) {
     const StepSettings& settings = *steps_[step].settings;
@@ -241,6 +255,11 @@ void Loader::take_done(std::size_t index, const wire::Done& done, const Targets&
                           done.reason);
       break;
     case Outcome::kSkipped: skipped(index, done, name); break;
+    case Outcome::kYielded:
+      log_.write_step(settings.dotted(), Level::kInfo,
+                      "the step yields for " + std::to_string(done.pause_ms) + " ms" + (done.reason.empty() ? "" : ": " + done.reason));
+      take_back(index);
+      break;
     case Outcome::kCancelled:
     case Outcome::kGone:
     case Outcome::kBusy:
@@ -414,6 +433,7 @@ void Loader::tick() {
       if (steps_[step].retired) continue;
       const StepSettings& settings = *steps_[step].settings;
       metrics_.set_queue(settings.plugin, settings.name, static_cast<double>(schedule_->queued(step) + schedule_->in_flight(step)));
+      if (const auto health = health_.of(step)) metrics_.set_health(settings.plugin, settings.name, health->state);
       metrics_.set_suspended(settings.plugin, settings.name, schedule_->mood(step) == Schedule::Mood::kSuspended);
       const auto oldest = SpoolName::parse(schedule_->oldest(step));
       metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(std::max<std::int64_t>(0, real_ms() - uid_time_ms(oldest->uid))) / 1000 : 0);
@@ -436,6 +456,16 @@ void Loader::tick() {
   rearm(now);
 }
 
+void Loader::note_health(WorkerId worker, std::size_t step, const wire::Health& health) {
+  const auto before = health_.of(step);
+  if (!health_.report(step, worker, health, EventLoop::now_ns())) return;
+  const auto now = health_.of(step);
+  if (before && before->state == now->state && before->text == now->text) return;
+  if (!before && now->state == MFDATA_HEALTH_OK) return;
+  log_.write(now->state == MFDATA_HEALTH_OK ? Level::kInfo : now->state == MFDATA_HEALTH_DEGRADED ? Level::kWarning : Level::kError,
+             steps_[step].settings->slashed() + " is " + health_word(now->state) + (now->text.empty() ? "" : ": " + printable(now->text)));
+}
+
 // What keeps files from flowing, and is not as an operator wants it.
 std::vector<std::string> Loader::unready() const {
   std::vector<std::string> reasons;
@@ -448,6 +478,8 @@ std::vector<std::string> Loader::unready() const {
     if (schedule_->mood(step) == Schedule::Mood::kSuspended) reasons.push_back(name + " is suspended: it crashes");
     if (schedule_->mood(step) == Schedule::Mood::kPaused) reasons.push_back(name + " waits: the system refuses what it does, see the log");
     if (!failure.empty()) reasons.push_back(name + " does not start: " + printable(failure));
+    const auto health = health_.of(step);
+    if (health && health->state == MFDATA_HEALTH_FAILED) reasons.push_back(name + " has failed: " + printable(health->text));
   }
   return reasons;
 }

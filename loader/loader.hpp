@@ -15,11 +15,13 @@
 #include <vector>
 
 #include "chore.hpp"
+#include "component_health.hpp"
 #include "configuration.hpp"
 #include "control_server.hpp"
 #include "event_loop.hpp"
 #include "follow_table.hpp"
 #include "libmfdata/settings.hpp"
+#include "listening_sockets.hpp"
 #include "loader_log.hpp"
 #include "loader_metrics.hpp"
 #include "refused_arrivals.hpp"
@@ -38,8 +40,8 @@ class Loader {
  public:
   // `recover_first`: the recovery at the start met problems; slots are recovered again before they are used. `recovered`: uids
   // of files that were in hand when the loader ended: one of them may be the reason, so each runs alone.
-  Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics, std::string worker_program,
-         bool recover_first, std::set<std::string> recovered);
+  Loader(EventLoop& loop, const Home& home, std::shared_ptr<const Configuration> configuration, const Spool& spool, LoaderLog& log, LoaderMetrics& metrics,
+         ListeningSockets& sockets, std::string worker_program, bool recover_first, std::set<std::string> recovered);
 
   // `generation`: how often a configuration was taken up; `problem`: what was not.
   Result<void> start(unsigned generation, const std::string& problem);
@@ -71,6 +73,7 @@ class Loader {
     const wire::WorkerSettings* told = nullptr;  // without sources and targets
     std::vector<std::string> sources;  // as its workers know them; only ever more
     bool retired = false;              // it is in the configuration no more
+    std::uint64_t deposits = 0;        // of a listener
     std::uint64_t skipped = 0;         // files to which its unmatched_policy was applied
   };
   // A file that we may not tag. It is asked by a process of its own whether somebody has it open for writing; where
@@ -165,6 +168,7 @@ class Loader {
   void roll_stray_commits();
   bool rolls_commit_of(const Slot& slot) const;
   bool accepts_left(std::int64_t now);
+  void note_health(WorkerId worker, std::size_t step, const wire::Health& health);
   std::vector<std::string> unready() const;
   void went_to_trash(const std::string& step);
   void take_trash_count(std::size_t all);
@@ -194,6 +198,8 @@ class Loader {
   const Spool& spool_;
   LoaderLog& log_;
   LoaderMetrics& metrics_;
+  ListeningSockets& sockets_;
+  ComponentHealth health_;
   std::string worker_program_;
   std::vector<Step> steps_;
   std::vector<Source> sources_;       // with the watcher's numbers

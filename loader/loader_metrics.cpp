@@ -45,7 +45,7 @@ struct LoaderMetrics::Families {
   prometheus::Family<prometheus::Counter>& bytes = BuildCounter().Name("mfdata_bytes_total").Help("Bytes of the files treated by a step").Register(registry);
   prometheus::Family<prometheus::Histogram>& seconds = BuildHistogram().Name("mfdata_processing_seconds").Help("Time of one treatment").Register(registry);
   prometheus::Family<prometheus::Gauge>& queue = BuildGauge().Name("mfdata_queue_files").Help("Files known to wait for a step").Register(registry);
-  prometheus::Family<prometheus::Counter>& accepted = BuildCounter().Name("mfdata_accepted_files_total").Help("Files accepted from a watched directory").Register(registry);
+  prometheus::Family<prometheus::Counter>& accepted = BuildCounter().Name("mfdata_accepted_files_total").Help("Files accepted from a watched directory, or deposited by a listener").Register(registry);
   prometheus::Family<prometheus::Counter>& refused = BuildCounter().Name("mfdata_refused_files_total").Help("Arrivals refused, by reason").Register(registry);
   prometheus::Family<prometheus::Counter>& routed = BuildCounter().Name("mfdata_routed_files_total").Help("Files passed from one step to another").Register(registry);
   prometheus::Family<prometheus::Counter>& retries = BuildCounter().Name("mfdata_retries_total").Help("Treatments put off to another attempt").Register(registry);
@@ -55,7 +55,11 @@ struct LoaderMetrics::Families {
   prometheus::Family<prometheus::Gauge>& oldest = BuildGauge().Name("mfdata_queue_oldest_seconds").Help("Since the arrival of the file that has waited longest for a step").Register(registry);
   prometheus::Gauge& trash = BuildGauge().Name("mfdata_trash_files").Help("Files in trash").Register(registry).Add({});
   prometheus::Family<prometheus::Gauge>& step_trash = BuildGauge().Name("mfdata_step_trash_files").Help("Files in trash by the step that put them there").Register(registry);
+  prometheus::Family<prometheus::Gauge>& health = BuildGauge().Name("mfdata_component_health").Help("What a component says of itself: 0 ok, 1 degraded, 2 failed").Register(registry);
+  std::set<std::pair<std::string, std::string>> with_health;
   prometheus::Family<prometheus::Gauge>& suspended = BuildGauge().Name("mfdata_step_suspended").Help("1: the step is suspended after crashes, and probed with one file at a time").Register(registry);
+  prometheus::Family<prometheus::Counter>& deposited_bytes = BuildCounter().Name("mfdata_deposited_bytes_total").Help("Bytes that a listener has deposited").Register(registry);
+  prometheus::Family<prometheus::Counter>& repeats = BuildCounter().Name("mfdata_repeated_deposits_total").Help("Deposits with an idempotency key that had come before").Register(registry);
   prometheus::Gauge& entrances = BuildGauge().Name("mfdata_entrances_open").Help("1: arrivals are accepted").Register(registry).Add({});
   prometheus::Gauge& free_bytes = BuildGauge().Name("mfdata_filesystem_free_bytes").Help("Free space of the data directory's filesystem").Register(registry).Add({});
   prometheus::Gauge& free_inodes = BuildGauge().Name("mfdata_filesystem_free_inodes").Help("Free inodes of the data directory's filesystem").Register(registry).Add({});
@@ -138,6 +142,12 @@ void LoaderMetrics::file_done(const std::string& plugin, const std::string& step
   if (arrived) accepted(source);
 }
 
+void LoaderMetrics::deposited(const std::string& source, std::uint64_t files, std::uint64_t bytes, std::uint64_t repeats) {
+  families_->accepted.Add({{"source", source}}).Increment(static_cast<double>(files));
+  families_->deposited_bytes.Add({{"source", source}}).Increment(static_cast<double>(bytes));
+  families_->repeats.Add({{"source", source}}).Increment(static_cast<double>(repeats));
+}
+
 void LoaderMetrics::accepted(const std::string& source) {
   prometheus::Counter*& accepted = families_->accepted_by_source[source];
   if (!accepted) accepted = &families_->accepted.Add({{"source", source}});
@@ -166,6 +176,11 @@ void LoaderMetrics::set_step_trash(const std::map<std::string, std::size_t>& fil
     families_->step_trash.Add({{"plugin", dotted.substr(0, dot)}, {"step", dotted.substr(std::min(dot + 1, dotted.size()))}}).Set(static_cast<double>(number));
   }
 }
+void LoaderMetrics::set_health(const std::string& plugin, const std::string& step, std::uint8_t state) {
+  families_->with_health.emplace(plugin, step);
+  families_->health.Add({{"plugin", plugin}, {"step", step}}).Set(state);
+}
+
 void LoaderMetrics::set_suspended(const std::string& plugin, const std::string& step, bool suspended) {
   families_->suspended.Add({{"plugin", plugin}, {"step", step}}).Set(suspended ? 1 : 0);
 }
@@ -232,6 +247,7 @@ void LoaderMetrics::forget_step(const std::string& plugin, const std::string& st
   set_queue(plugin, step, 0);
   set_oldest(plugin, step, 0);
   set_suspended(plugin, step, false);
+  if (families_->with_health.contains({plugin, step})) set_health(plugin, step, MFDATA_HEALTH_OK);
   for (const char* state : {"starting", "ready", "stopping", "reaping"}) set_workers(plugin, step, state, 0);
 }
 

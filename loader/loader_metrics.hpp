@@ -31,6 +31,7 @@ class LoaderMetrics {
   void file_done(const std::string& plugin, const std::string& step, const wire::Done& done, bool arrived,
                  const std::string& source);
   void accepted(const std::string& source);
+  void deposited(const std::string& source, std::uint64_t files, std::uint64_t bytes, std::uint64_t repeats);
   void routed(const std::string& from, const std::string& to);
   void refused(const std::string& source, const std::string& reason);
   void worker_exit(const std::string& plugin, const std::string& step, const std::string& reason);
@@ -44,6 +45,7 @@ class LoaderMetrics {
   void set_trash_files(double files);
   void set_step_trash(const std::map<std::string, std::size_t>& files);  // by dotted step; one that is left out keeps its number
   void set_suspended(const std::string& plugin, const std::string& step, bool suspended);
+  void set_health(const std::string& plugin, const std::string& step, std::uint8_t state);  // MFDATA_HEALTH_*
   void set_room(bool entrances_open, double free_bytes, double free_inodes);
   void set_log_problems(std::size_t files);
   void set_config_generation(double generation);

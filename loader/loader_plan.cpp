@@ -115,6 +115,11 @@ void Loader::take_up_steps() {
     }
   }
   std::sort(targets_.begin(), targets_.end());
+  std::set<std::string> listeners;
+  for (const Step& step : steps_) {
+    if (step.settings->kind == WorkerKind::kListener) listeners.insert(step.settings->slashed());
+  }
+  if (!running_) sockets_.keep_listeners(listeners);  // a loader before this one may have had others
   for (std::size_t step = 0; step < steps_.size(); ++step) {
     if (!wanted[step] && !steps_[step].retired) retire(step);
   }
@@ -134,13 +139,12 @@ void Loader::retire(std::size_t index) {
   step.retired = true;
   schedule_->retire(index);
   pool_->resize(index, 0, false);
+  if (step.settings->kind == WorkerKind::kListener) sockets_.keep_only(step.settings->slashed(), {});
   metrics_.forget_step(step.settings->plugin, step.settings->name);
 }
 
 // Each step's own directory and waiting directory, and the watched directories with the steps that name them.
 void Loader::take_up_watches() {
-  std::map<std::string, std::vector<std::size_t>> watched = {{layout::kIncoming, {}}};
-  for (const WatchSettings& watch : settings_->general.watches) watched[watch.directory];
   std::vector<bool> wanted(sources_.size(), false);
   const auto want = [&](SourceKind kind, WatchedSource directory, const std::vector<std::size_t>& takers) {
     const std::size_t source = set_source(kind, std::move(directory), takers);
@@ -152,13 +156,11 @@ void Loader::take_up_watches() {
     const std::string dotted = steps_[step].settings->dotted();
     want(SourceKind::kStep, {layout::step_directory(dotted), false, {}, {}, settings_->general.defaults.foreign_quiet_s}, {step});
     want(SourceKind::kWaiting, {layout::waiting_directory(dotted), false, {}, {}, 0}, {step});
-    for (const std::string& directory : steps_[step].settings->watched_directories) watched[directory].push_back(step);
   }
-  for (auto& [directory, takers] : watched) {
-    if (takers.empty()) {
-      for (std::size_t step = 0; step < steps_.size(); ++step) {
-        if (!steps_[step].retired && steps_[step].settings->slashed() == settings_->general.entry_step) takers.push_back(step);
-      }
+  for (const auto& [directory, steps] : settings_->watched()) {
+    std::vector<std::size_t> takers;
+    for (std::size_t step = 0; step < steps_.size(); ++step) {
+      if (!steps_[step].retired && std::find(steps.begin(), steps.end(), steps_[step].settings) != steps.end()) takers.push_back(step);
     }
     const WatchSettings& rules = settings_->general.watch_of(directory);
     want(SourceKind::kWatched, {directory, true, rules.ready, rules.ignore, rules.foreign_quiet_s, may_lease_any_}, takers);
@@ -244,6 +246,7 @@ wire::WorkerSettings Loader::worker_settings(std::size_t step) const {
   wire::WorkerSettings settings = *steps_[step].told;
   settings.sources = steps_[step].sources;
   settings.targets = targets_;
+  settings.sockets_from_loader = settings.step.kind == WorkerKind::kListener;
   return settings;
 }
 

@@ -89,6 +89,7 @@ std::string Loader::status(bool all_refused) const {
                                                         : word(schedule_->mood(step));
     row["queued"] = schedule_->queued(step);
     row["in_flight"] = schedule_->in_flight(step);
+    if (settings.kind == WorkerKind::kListener) row["deposits"] = steps_[step].deposits;
     row["skipped"] = steps_[step].skipped;
     row["unmatched_policy"] = settings.keep_unmatched ? "keep" : "delete";
     row["workers"] = workers;
@@ -98,7 +99,13 @@ std::string Loader::status(bool all_refused) const {
     row["draining"] = pool_->draining(step);
     row["in_hand"] = json::array();
     for (const WorkerPool::InHand& one : pool_->in_hand(step)) row["in_hand"].push_back(described(step, one));
+    if (const std::int64_t until = schedule_->rests_until(step); until > 0) row["rests_s"] = static_cast<double>(until - EventLoop::now_ns()) / 1e9;
     row["held_back"] = held_back(step);
+    if (const auto health = health_.of(step)) {
+      row["health"] = {{"state", health_word(health->state)},
+                       {"text", printable(health->text)},
+                       {"since_s", static_cast<double>(EventLoop::now_ns() - health->since) / 1e9}};
+    }
     out["steps"].push_back(std::move(row));
   }
   out["watched"] = json::array();

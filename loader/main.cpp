@@ -105,7 +105,7 @@ ConfigurationPointer newest(const Home& home, ConfigurationPointer next, std::st
 }
 
 // One loader, until it ends; then the configuration for the next one, or nullptr.
-Result<ConfigurationPointer> serve(const Home& home, Succession& all, const std::string& program, LoaderMetrics& metrics) {
+Result<ConfigurationPointer> serve(const Home& home, Succession& all, const std::string& program, LoaderMetrics& metrics, ListeningSockets& sockets) {
   const ConfigurationPointer begun_with = all.configuration;  // `settings` is of it
   const Settings& settings = begun_with->settings;
   auto alone = lock_workers_alone(home);
@@ -135,7 +135,7 @@ Result<ConfigurationPointer> serve(const Home& home, Succession& all, const std:
       });
   alone->close();
 
-  Loader loader(loop, home, begun_with, *spool, log, metrics, program, !all_recovered, std::move(in_hand));
+  Loader loader(loop, home, begun_with, *spool, log, metrics, sockets, program, !all_recovered, std::move(in_hand));
   MFDATA_TRY(metrics.serve(settings.general.metrics_listen));
   MFDATA_TRY(loader.start(all.generation, std::exchange(all.problem, "")));
   all.before = nullptr;  // whatever ends it from now on is not the configuration's fault
@@ -179,8 +179,9 @@ int run(const std::string& home_option) {
   }
 
   LoaderMetrics metrics;
+  ListeningSockets sockets;
   for (;; ++all.generation) {
-    auto next = serve(*home, all, *program, metrics);
+    auto next = serve(*home, all, *program, metrics, sockets);
     if (!next && all.before) {  // the new configuration is right, but cannot be run: the one before can
       all.problem = "the new configuration cannot be used, the one before runs again: " + printable(next.error().text);
       all.configuration = std::exchange(all.before, nullptr);

@@ -229,6 +229,10 @@ std::optional<Schedule::Finished> Schedule::finished(WorkerId id, const wire::Do
     case Outcome::kRefused:
     case Outcome::kForeign:
     case Outcome::kCancelled: break;
+    case Outcome::kYielded:
+      step.rests = true;
+      step.rests_until = std::max(step.rests_until, now + static_cast<Nanoseconds>(done.pause_ms) * kMillisecond);
+      break;
     default:
       ++step.passed;
       step.mean_ns += (static_cast<double>(done.duration_ns) - step.mean_ns) / 16;
@@ -300,7 +304,7 @@ std::size_t Schedule::window(const Step& step) const {
 }
 
 bool Schedule::has_work(const Step& step) const {
-  if (step.held || step.retired) return false;
+  if (step.held || step.retired || step.rests) return false;
   return !step.hops.empty() || !step.crashed.empty() || (!step.arrivals.empty() && !entrances_closed_);
 }
 
@@ -377,6 +381,7 @@ bool Schedule::is_stuck(const Worker& worker, Nanoseconds now) const {
 }
 
 std::vector<Schedule::Dispatch> Schedule::decide(Nanoseconds now) {
+  for (Step& step : steps_) step.rests = step.rests && step.rests_until > now;
   while (!delayed_.empty() && delayed_.begin()->first <= now) {
     auto [index, queued_name] = std::move(delayed_.extract(delayed_.begin()).mapped());
     steps_[index].in_flight.erase(key(queued_name));
@@ -453,6 +458,7 @@ std::optional<Nanoseconds> Schedule::next_wakeup(Nanoseconds now) const {
   std::optional<Nanoseconds> next;
   if (!delayed_.empty()) next = delayed_.begin()->first;
   for (const Step& step : steps_) {
+    if (step.rests) next = std::min(next.value_or(step.rests_until), step.rests_until);
     if (step.mood != Mood::kRunning && !step.probing && step.until > now && has_work(step)) next = std::min(next.value_or(step.until), step.until);
   }
   return next;

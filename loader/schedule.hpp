@@ -114,6 +114,7 @@ class Schedule {
   // By an operator: a step that is held gets no files; what its workers have not begun is taken back by the caller.
   void hold(std::size_t step, bool held) { steps_[step].held = held; }
   bool held(std::size_t step) const { return steps_[step].held; }
+  Nanoseconds rests_until(std::size_t step) const { return steps_[step].rests ? steps_[step].rests_until : 0; }  // 0: it does not
   std::vector<WorkerId> workers_of(std::size_t step) const;
 
   // What stopped it may be gone: it is no longer suspended, and its crashes are forgotten.
@@ -152,6 +153,8 @@ class Schedule {
     bool probing = false;
     std::size_t next_probe = 0;              // the lane of the next probe
     bool held = false;
+    bool rests = false;           // it has yielded
+    Nanoseconds rests_until = 0;  // the same
     bool retired = false;
     std::uint64_t passed = 0;                // files that were not held back
     struct Trouble : HeldBack {

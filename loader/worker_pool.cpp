@@ -131,6 +131,8 @@ void WorkerPool::start(Seat& seat, Nanoseconds now) {
   seat.started = now;
   seat.was_useful = seat.crashed = seat.spared = seat.group_dead = false;
   seat.first_error.clear();
+  seat.sockets.clear();
+  seat.deposits = {};
   seat.in_hand.clear();
   seat.settled.clear();
   seat.planned.clear();
@@ -191,6 +193,7 @@ void WorkerPool::become_ready(Seat& seat, std::size_t batch) {
 void WorkerPool::enter(Seat& seat) {
   seat.state = State::kReady;
   failures_[seat.step].clear();
+  if (steps_[seat.step].step.kind == WorkerKind::kListener) owner_.sockets_in_use(seat.step, seat.sockets);
   owner_.ready(seat.id, seat.step, seat.batch);
 }
 
@@ -202,6 +205,12 @@ void WorkerPool::take(Seat& seat, wire::Message& message) {
     owner_.results(seat.id, seat.step, std::move(*results), *seat.targets);
   } else if (auto* metrics = std::get_if<wire::Metrics>(&message)) {
     owner_.metrics(seat.step, *metrics);
+  } else if (const auto* health = std::get_if<wire::Health>(&message)) {
+    owner_.health(seat.id, seat.step, *health);
+  } else if (const auto* wanted = std::get_if<wire::SocketRequest>(&message)) {
+    const auto socket = owner_.socket(seat.step, *wanted);
+    if (socket) seat.sockets.insert(wanted->address);
+    if (!seat.process->send_socket({socket ? "" : socket.error().text}, socket ? *socket : -1)) seat.process->kill();  // it waits
   } else if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
     owner_.accepted(*accepted);
   } else if (const auto* trace = std::get_if<wire::Trace>(&message)) {
@@ -316,6 +325,15 @@ void WorkerPool::check_times(Seat& seat, Nanoseconds now) {
   }
 }
 
+void WorkerPool::tell_deposits(Seat& seat) {
+  if (steps_[seat.step].step.kind != WorkerKind::kListener) return;
+  const wire::ProgressPage& page = seat.process->page();
+  const Deposits now{page.deposits, page.deposit_bytes, page.repeats};
+  const Deposits fresh{now.files - seat.deposits.files, now.bytes - seat.deposits.bytes, now.repeats - seat.deposits.repeats};
+  seat.deposits = now;
+  if (fresh.files + fresh.repeats > 0) owner_.deposited(seat.step, fresh);
+}
+
 void WorkerPool::tick(Nanoseconds now) {
   for (std::size_t i = 0; i < seats_.size(); ++i) {  // others are added meanwhile, and removed
     Seat* const seat = seats_[i].get();
@@ -325,11 +343,15 @@ void WorkerPool::tick(Nanoseconds now) {
         break;
       case State::kReady:
         check_times(*seat, now);
+        tell_deposits(*seat);
         if (seat->state == State::kReady && seat->outdated && !seat->next) start_beside(*seat, now);
         break;
       case State::kStarting:
-      case State::kStandby:
-      case State::kStopping: check_times(*seat, now); break;
+      case State::kStandby: check_times(*seat, now); break;
+      case State::kStopping:
+        tell_deposits(*seat);
+        check_times(*seat, now);
+        break;
       case State::kReaping:
         if (!seat->reaper && now >= seat->next_start) start_reaper(*seat, now);
         break;
@@ -348,6 +370,7 @@ void WorkerPool::bury(Seat& seat, int status) {
     take(seat, **last);
   }
   read_output(seat);
+  tell_deposits(seat);
   if (seat.process->page().unreported > 0) {
     seat.was_useful = true;
     owner_.succeeded(seat.step);

@@ -37,6 +37,9 @@ class WorkerPool {
     Nanoseconds since = 0;   // 0: nothing
     bool stopping = false;   // it was asked to stop after this
   };
+  struct Deposits {
+    std::uint64_t files = 0, bytes = 0, repeats = 0;
+  };
   struct Owner {
     std::function<void(WorkerId, std::size_t step, std::size_t batch)> ready;
     // `targets`: the steps that its results name by index.
@@ -52,6 +55,12 @@ class WorkerPool {
     // What dead workers started and left behind (it is killed), or what else is at work on a slot.
     std::function<bool(std::size_t step, unsigned slot)> orphans_live;
     std::function<void(std::size_t step, const wire::Metrics&)> metrics;
+    // What a listener has deposited since it was asked before.
+    std::function<void(std::size_t step, const Deposits&)> deposited;
+    std::function<void(WorkerId, std::size_t step, const wire::Health&)> health;
+    // A listening socket for a listener; and the addresses that the newest of its workers has asked for, once it is ready.
+    std::function<Result<int>(std::size_t step, const wire::SocketRequest&)> socket;
+    std::function<void(std::size_t step, const std::set<std::string>& addresses)> sockets_in_use;
     std::function<void(std::size_t step, const std::string& lines)> output;
     std::function<void(std::size_t step, const std::string& version, const std::string& reason, bool crash)> exited;
     std::function<void(const std::string&)> warn;
@@ -140,6 +149,8 @@ class WorkerPool {
     bool spared = false;      // an operator ended it: no crash
     bool group_dead = false;  // nothing of its session is left
     std::string first_error;  // line of its output
+    std::set<std::string> sockets;  // addresses that it has asked for
+    Deposits deposits;              // that were told
     std::map<std::string, std::vector<wire::Trace>> planned;  // by uid: of commits that it has not told the end of
     std::vector<wire::SettledFile> settled;
     std::unique_ptr<WorkerProcess> reaper;
@@ -165,6 +176,7 @@ class WorkerPool {
   bool read_reaper(Seat& seat);
   void read_reaper_output(Seat& seat);
   void finish_reaping(Seat& seat, int status, Nanoseconds now);
+  void tell_deposits(Seat& seat);
   void check_times(Seat& seat, Nanoseconds now);
   std::string overdue(const Seat& seat, Nanoseconds now) const;
   static InHand in_hand_of(const Seat& seat);

@@ -17,5 +17,5 @@ apt_packages() {
 
 # What building needs.
 build_packages=(g++ meson ninja-build pkg-config cmake libboost-dev libboost-filesystem-dev libtoml11-dev libspdlog-dev
-  prometheus-cpp-dev doctest-dev libsodium-dev libcli11-dev nlohmann-json3-dev libsystemd-dev libmagic-dev libpcre2-dev zlib1g-dev libbz2-dev
+  prometheus-cpp-dev doctest-dev libsodium-dev nettle-dev libcli11-dev nlohmann-json3-dev libsystemd-dev libmagic-dev libpcre2-dev zlib1g-dev libbz2-dev
   liblzma-dev libzstd-dev libarchive-dev libelf-dev)

@@ -157,6 +157,15 @@ json arrivals_on_disk(const Home& home, const GeneralSettings& general, const js
   return out;
 }
 
+// What components say of themselves, unless all is well.
+void print_health(const json& steps) {
+  for (const json& step : steps) {
+    if (!step.contains("health") || step["health"]["state"] == "ok") continue;
+    std::cout << step["health"]["state"].get<std::string>() << ": " << step["step"].get<std::string>() << " for "
+              << static_cast<long>(step["health"]["since_s"].get<double>()) << " s: " << step["health"]["text"].get<std::string>() << '\n';
+  }
+}
+
 // Files that wait behind the others, and why: no room for them, or the system refuses them.
 void print_held_back(const json& steps) {
   for (const json& step : steps) {
@@ -200,6 +209,7 @@ int status(const std::string& option, bool as_json, bool all_refused) {
   for (const json& problem : out.value("log_problems", json::array())) std::cout << "log: " << problem.get<std::string>() << "; its lines are on the loader's stderr\n";
   if (reply) {
     print_steps(out["steps"]);
+    print_health(out["steps"]);
     print_held_back(out["steps"]);
     print_treatments(*home, out);
   } else {

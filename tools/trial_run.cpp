@@ -319,7 +319,7 @@ Result<json> listen_trial(const std::string& home_option, const RunOptions& opti
   if (InterruptsNoted::any()) return interrupted();
   Treated shown = treated;
   if (treated.death == kStopped) shown.death.clear();
-  json out = described(step.plugin, shown, json::array(), json());
+  json out = described(trial->worker.step.plugin, shown, json::array(), json());
   out["result"] = treated.death == kStopped ? "ok" : "died";
   out["milliseconds"] = static_cast<double>(monotonic_ns() - began) / 1e6;
   out["kept"] = "";

@@ -66,6 +66,16 @@ class Collection {
     });
   }
 
+  // By when they came first: a link is never changed.
+  void forget_keys(double lifetime_s) {
+    visit(layout::kKeys, [&](const std::string& entry) {
+      if (!go_on_()) return false;
+      auto status = spool_.disk().status(layout::key(entry));
+      if (status && older(status->st_mtim.tv_sec, lifetime_s)) note(spool_.disk().unlink(layout::key(entry)), collected_.forgotten);
+      return true;
+    });
+  }
+
  private:
   bool older(std::int64_t since_s, double lifetime_s) const { return static_cast<double>(now_s_ - since_s) > lifetime_s; }
 
@@ -140,6 +150,7 @@ Collected collect(const Spool& spool, const Lifetimes& lifetimes, const std::vec
   collection.collect_trash(lifetimes.trash_s);
   next_part();
   if (lifetimes.backlog_s > 0) collection.collect_backlogs(lifetimes.backlog_s);
+  if (lifetimes.keys_s > 0) collection.forget_keys(lifetimes.keys_s);
   if (lifetimes.tmp_s > 0) collection.sweep_slots(lifetimes.tmp_s, live_slots);
   return collection.take();
 }

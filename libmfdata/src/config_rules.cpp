@@ -32,6 +32,7 @@ const std::vector<KeyRule> kMfdataRules = {
     {"data", "trash_max_lifetime", T::kDuration, "7d", "files in trash are kept so long"},
     {"data", "tmp_max_lifetime", T::kDuration, "1h", "scratch of dead slots is kept so long"},
     {"data", "backlog_max_lifetime", T::kDuration, "0", "a waiting file older than this goes to trash; 0: never"},
+    {"data", "idempotency_window", T::kDuration, "24h", "a listener's file that is sent again with the same key within this time is one file", nullptr, 60},
     {"data.watch.*", "ready", T::kReady, nullptr, "as [data] ready, for this directory"},
     {"data.watch.*", "ready_at_start", T::kReadyAtStart, nullptr, "as [data] ready_at_start, for this directory"},
     {"data.watch.*", "ignore", T::kStrings, nullptr, "as [data] ignore, for this directory"},

@@ -122,6 +122,17 @@ Result<void> Disk::unlink(const std::string& path) const {
   return done(::unlinkat(directory_.get(), path.c_str(), 0), "remove", path);
 }
 
+Result<void> Disk::symlink(const std::string& content, const std::string& path) const {
+  return done(::symlinkat(content.c_str(), directory_.get(), path.c_str()), "make link", path);
+}
+
+Result<std::string> Disk::read_link(const std::string& path) const {
+  std::array<char, 4096> content;
+  const ssize_t length = ::readlinkat(directory_.get(), path.c_str(), content.data(), content.size());
+  if (length < 0) return failed("read link", path);
+  return std::string(content.data(), static_cast<std::size_t>(length));
+}
+
 Result<void> Disk::make_directory(const std::string& path) const {
   return done(::mkdirat(directory_.get(), path.c_str(), 0700), "make directory", path);
 }
@@ -176,6 +187,12 @@ Result<void> Disk::sync(const std::string& path) const {
   FileDescriptor file(::openat(directory_.get(), path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return failed("open", path);
   return sync_file(file.get(), path);
+}
+
+Result<void> Disk::sync_filesystem() const {
+  const FileDescriptor root(::openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // not by O_PATH
+  if (!root) return failed("open", root_);
+  return done(::syncfs(root.get()), "force", root_);
 }
 
 Result<void> set_tags_attribute(int file, const std::string& value, const std::string& path) {

@@ -2,6 +2,9 @@
 
 #include <netdb.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <memory>
@@ -47,6 +50,58 @@ Result<FileDescriptor> listening_socket(const std::string& address) {
   }
   return system_error(errnum, "it cannot be listened on");
 }
+
+namespace {
+
+bool is_listened_on(const sockaddr_un& address) {
+  const FileDescriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  return probe && (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno != ECONNREFUSED);
+}
+
+Result<FileDescriptor> unix_socket(const std::string& path, unsigned mode) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return Error{Code::kBadConfig, 0, "the path of a unix socket has at most 107 bytes: " + path};
+  path.copy(address.sun_path, path.size());
+  struct stat there;
+  if (::lstat(path.c_str(), &there) == 0) {
+    if (!S_ISSOCK(there.st_mode)) return Error{Code::kBadConfig, EEXIST, path + " stands there and is no socket: remove it, or choose another path"};
+    if (is_listened_on(address)) return Error{Code::kIo, EADDRINUSE, "another program listens on " + path};
+    (void)::unlink(path.c_str());
+  }
+  FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket || ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::chmod(path.c_str(), mode == 0 ? 0660 : mode) != 0 || ::listen(socket.get(), SOMAXCONN) != 0) {
+    return system_error(errno, "it cannot be listened on " + path);
+  }
+  return socket;
+}
+
+}  // namespace
+
+Result<BoundSocket> BoundSocket::bind(const std::string& address, unsigned mode) {
+  const bool is_path = address.starts_with('/');
+  auto socket = is_path ? unix_socket(address, mode) : listening_socket(address);
+  if (!socket) return socket.error();
+  struct stat there {};
+  if (is_path) (void)::lstat(address.c_str(), &there);
+  return BoundSocket(std::move(*socket), is_path ? address : "", there.st_ino);
+}
+
+BoundSocket& BoundSocket::operator=(BoundSocket&& other) noexcept {
+  remove();
+  socket_ = std::move(other.socket_);
+  path_ = std::move(other.path_);
+  inode_ = other.inode_;
+  return *this;
+}
+
+void BoundSocket::remove() {
+  struct stat there {};
+  if (socket_ && !path_.empty() && ::lstat(path_.c_str(), &there) == 0 && there.st_ino == inode_) (void)::unlink(path_.c_str());
+}
+
+BoundSocket::~BoundSocket() { remove(); }
 
 Result<void> can_listen(const std::string& address, int own_port) {
   if (address.empty()) return {};

@@ -108,7 +108,8 @@ GeneralSettings general_settings(const ConfigValue& tree, const std::string& con
   }
   general.max_file_size = data.bytes("max_file_size");
   general.rescan_interval_s = data.seconds("rescan_interval");
-  general.lifetimes = {data.seconds("trash_max_lifetime"), data.seconds("tmp_max_lifetime"), data.seconds("backlog_max_lifetime")};
+  general.lifetimes = {data.seconds("trash_max_lifetime"), data.seconds("tmp_max_lifetime"), data.seconds("backlog_max_lifetime"),
+                       data.seconds("idempotency_window")};
   general.no_space_max_wait_s = data.seconds("no_space_max_wait");
   general.min_free_space = reserve(data, "min_free_space");
   general.min_free_inodes = reserve(data, "min_free_inodes");
@@ -477,6 +478,23 @@ Settings load_plugins_with(const Home& home, std::string_view key) {
   }
   resolve_directories(settings, home, ignored);
   return settings;
+}
+
+std::map<std::string, std::vector<const StepSettings*>> Settings::watched() const {
+  std::map<std::string, std::vector<const StepSettings*>> all = {{layout::kIncoming, {}}};
+  for (const WatchSettings& watch : general.watches) all[watch.directory];
+  const StepSettings* entry = nullptr;
+  for (const PluginSettings& plugin : plugins) {
+    for (const StepSettings& step : plugin.steps) {
+      if (step.kind != WorkerKind::kStep) continue;
+      for (const std::string& directory : step.watched_directories) all[directory].push_back(&step);
+      if (step.slashed() == general.entry_step) entry = &step;
+    }
+  }
+  for (auto& [directory, takers] : all) {
+    if (takers.empty() && entry) takers.push_back(entry);
+  }
+  return all;
 }
 
 const WatchSettings& GeneralSettings::watch_of(const std::string& directory) const {

@@ -50,7 +50,7 @@ Result<Spool> Spool::open(const std::string& data_dir, Durability durability) {
 }
 
 Result<void> Spool::prepare() const {
-  for (const char* directory : {layout::kCommit, layout::kAccept, layout::kSidecars, "trash"}) {
+  for (const char* directory : {layout::kCommit, layout::kAccept, layout::kSidecars, layout::kKeys, "trash"}) {
     MFDATA_TRY(disk_.ensure_directory(directory));
   }
   return {};

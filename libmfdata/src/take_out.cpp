@@ -26,19 +26,28 @@ FileDescriptor walk(int top, const std::string& path) {
   for (std::size_t begin = 0; at && begin <= path.size();) {
     const std::size_t end = std::min(path.find('/', begin), path.size());
     const std::string part = path.substr(begin, end - begin);
-    if (part.empty() || part == "." || part == "..") {
-      errno = EXDEV;
-      return FileDescriptor();
-    }
     at = FileDescriptor(::openat(at.get(), part.c_str(), kOnlyLook | O_DIRECTORY));
     begin = end + 1;
   }
   return at;
 }
 
+// Whether each part of the path is a name: both ways take the same paths.
+bool names_only(const std::string& path) {
+  const std::string framed = '/' + path + '/';
+  for (const char* part : {"//", "/./", "/../"}) {
+    if (framed.find(part) != std::string::npos) return false;
+  }
+  return true;
+}
+
 // The directory `path` below `top`. The walk where the kernel does not know openat2(2) (ENOSYS, or what it asks: EINVAL), a filter
 // of system calls denies it (EPERM), or it asks to try again.
 FileDescriptor open_beneath(int top, const std::string& path) {
+  if (!names_only(path)) {
+    errno = EXDEV;
+    return FileDescriptor();
+  }
   open_how how{};
   how.flags = static_cast<std::uint64_t>(kOnlyLook | O_DIRECTORY);
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;

@@ -30,7 +30,7 @@ struct mfdata_harness {
 
 namespace {
 
-constexpr const char* kWriting[] = {"tmp_file", "scratch_dir", "adopt", "deposit_open", "deposit_write", "deposit_commit"};
+constexpr const char* kWriting[] = {"tmp_file", "scratch_dir", "adopt", "deposit_open", "deposit_write", "deposit_commit", "state_dir"};
 
 // As they were in 1.0: less was not filled, or not for this interface.
 constexpr std::size_t kLeastOptions = offsetof(mfdata_harness_options, targets) + sizeof(mfdata_harness_options::targets);

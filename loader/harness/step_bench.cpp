@@ -10,6 +10,7 @@ using wire::Outcome;
 
 std::string word_of(Outcome outcome) {
   if (const char* word = wire::result_word(outcome)) return word;
+  if (outcome == Outcome::kYielded) return "yielded";
   return outcome == Outcome::kCancelled ? "cancelled" : outcome == Outcome::kNoSpace ? "full" : "error";
 }
 

@@ -128,6 +128,10 @@ bool WorkerProcess::send(const wire::Message& message) const {
   return ::send(channel_.get(), packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(packet.size());
 }
 
+bool WorkerProcess::send_socket(const wire::SocketAnswer& answer, int descriptor) const {
+  return wire::send_with_descriptor(channel_.get(), answer, descriptor);
+}
+
 Result<std::optional<wire::Message>> WorkerProcess::receive() const {
   static std::array<char, wire::kMaxPacket> packet;
   ssize_t length = ::recv(channel_.get(), packet.data(), packet.size(), MSG_DONTWAIT);

@@ -33,6 +33,8 @@ class WorkerProcess {
 
   // False: the channel is full or closed; the packet was not sent.
   bool send(const wire::Message& message) const;
+  // An answer to a SocketRequest, with the descriptor unless it is -1.
+  bool send_socket(const wire::SocketAnswer& answer, int descriptor) const;
   // The next message; nothing when there is none now. kBadData: the worker talks nonsense.
   Result<std::optional<wire::Message>> receive() const;
   // Whole lines of output that have come, at most 64 KiB of them; `closed` tells that no more will come, then the

@@ -1,5 +1,7 @@
 #include "wire/worker_protocol.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -8,7 +10,7 @@ namespace {
 
 constexpr std::size_t kMaxPath = 4096;
 
-enum class Type : std::uint8_t { kJobs = 1, kStop, kReady, kResults, kSettledFile, kMetrics, kContextPart, kQuestion, kAnswer, kTrashCount, kAccepted, kTrace };
+enum class Type : std::uint8_t { kJobs = 1, kStop, kReady, kResults, kSettledFile, kMetrics, kContextPart, kQuestion, kAnswer, kTrashCount, kAccepted, kTrace, kHealth, kSocketRequest, kSocketAnswer };
 
 class Writer {
  public:
@@ -108,6 +110,7 @@ struct Encoder {
       out.number(done.age_ms);
       out.number(static_cast<std::uint16_t>(std::min<std::size_t>(done.routed.size(), 1024)));
       for (std::size_t i = 0; i < std::min<std::size_t>(done.routed.size(), 1024); ++i) out.number(done.routed[i]);
+      out.number(done.pause_ms);
       out.text(done.reason, kMaxReason);
       out.text(done.waits_as, kMaxReason);
     }
@@ -138,6 +141,23 @@ struct Encoder {
       for (const double bucket : delta.buckets) out.number(bucket);
       out.number(delta.value);
     }
+    return out.take();
+  }
+  std::string operator()(const Health& message) const {
+    Writer out(Type::kHealth);
+    out.number(message.state);
+    out.text(message.text, kMaxReason);
+    return out.take();
+  }
+  std::string operator()(const SocketRequest& message) const {
+    Writer out(Type::kSocketRequest);
+    out.text(message.address, kMaxAddress);
+    out.number(message.mode);
+    return out.take();
+  }
+  std::string operator()(const SocketAnswer& message) const {
+    Writer out(Type::kSocketAnswer);
+    out.text(message.error, kMaxReason);
     return out.take();
   }
   std::string operator()(const ContextPart& message) const {
@@ -212,7 +232,7 @@ Jobs read_jobs(Reader& in) {
 
 Results read_results(Reader& in) {
   Results message;
-  for (std::size_t left = in.count(37, kMaxJobsPerPacket); left > 0; --left) {
+  for (std::size_t left = in.count(41, kMaxJobsPerPacket); left > 0; --left) {
     Done done;
     done.id = in.number<std::uint32_t>();
     const auto outcome = in.number<std::uint8_t>();
@@ -224,6 +244,7 @@ Results read_results(Reader& in) {
     done.duration_ns = in.number<std::uint64_t>();
     done.age_ms = in.number<std::uint64_t>();
     for (std::size_t n = in.count(2, 1024); n > 0; --n) done.routed.push_back(in.number<std::uint16_t>());
+    done.pause_ms = in.number<std::uint32_t>();
     done.reason = in.text(kMaxReason);
     done.waits_as = in.text(kMaxReason);
     message.done.push_back(std::move(done));
@@ -320,6 +341,20 @@ Message read_message(Reader& in) {
       message.taken = in.flag();
       return message;
     }
+    case Type::kHealth: {
+      Health message;
+      message.state = in.number<std::uint8_t>();
+      in.require(message.state <= 2);
+      message.text = in.text(kMaxReason);
+      return message;
+    }
+    case Type::kSocketRequest: {
+      SocketRequest message;
+      message.address = in.text(kMaxAddress);
+      message.mode = in.number<std::uint32_t>();
+      return message;
+    }
+    case Type::kSocketAnswer: return SocketAnswer{in.text(kMaxReason)};
     case Type::kTrace: return read_trace(in);
     case Type::kTrashCount: return TrashCount{in.number<std::uint64_t>()};
   }
@@ -360,6 +395,25 @@ Result<Message> decode(std::string_view packet) {
   Message message = read_message(in);
   if (!in.finished()) return Error{Code::kBadData, 0, "a packet of " + std::to_string(packet.size()) + " bytes that is no message"};
   return message;
+}
+
+bool send_with_descriptor(int channel, const SocketAnswer& answer, int descriptor) {
+  const std::string packet = encode(answer);
+  iovec part{const_cast<char*>(packet.data()), packet.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  }
+  return ::sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == static_cast<ssize_t>(packet.size());
 }
 
 }  // namespace mfdata::wire

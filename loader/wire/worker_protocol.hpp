@@ -1,4 +1,4 @@
-// The messages between the loader and one worker, each one packet of a SOCK_SEQPACKET socket. Pure.
+// The messages between the loader and one worker, each one packet of a SOCK_SEQPACKET socket. Pure, but for send_with_descriptor.
 //
 // A worker runs foreign code: the loader trusts nothing in its messages. decode refuses what is not exactly one of
 // these forms, so that a broken worker costs a log line and its own life, never the loader's.
@@ -60,6 +60,7 @@ enum class Outcome : std::uint8_t {
   kNoSpace,    // the disk is full: given back
   kError,      // the system refused: given back, with the text
   kRevoked,    // not begun, since the loader took it back
+  kYielded,    // given back; the step wants no file for a while
   kCount
 };
 // The `result` label of a metric, and the word of a log line; nullptr: nothing was treated.
@@ -74,6 +75,7 @@ struct Done {
   std::uint64_t age_ms = 0;        // since its arrival
   std::vector<std::uint16_t> routed;  // indices into the worker's targets
   std::string reason;
+  std::uint32_t pause_ms = 0;  // kYielded: for so long
   std::string waits_as;  // kNoSpace, kError: the name before its step of a file that was taken and given back; else empty
 };
 struct Results {
@@ -125,6 +127,20 @@ struct MetricDelta {
 struct Metrics {
   std::vector<MetricDelta> deltas;
 };
+// How the component fares: MFDATA_HEALTH_*.
+struct Health {
+  std::uint8_t state = 0;
+  std::string text;
+};
+// A listener wants a listening socket; and the loader's answer, which carries its descriptor unless there is an error.
+struct SocketRequest {
+  std::string address;
+  std::uint32_t mode = 0;  // of a unix socket
+};
+struct SocketAnswer {
+  std::string error;
+};
+inline constexpr std::size_t kMaxAddress = 500;
 // From a collection.
 struct TrashCount {
   std::uint64_t files = 0;
@@ -150,7 +166,7 @@ struct Answer {
   std::string reason;
 };
 
-using Message = std::variant<Jobs, Stop, Ready, Results, SettledFile, Metrics, ContextPart, Question, Answer, TrashCount, Accepted, Trace>;
+using Message = std::variant<Jobs, Stop, Ready, Results, SettledFile, Metrics, ContextPart, Question, Answer, TrashCount, Accepted, Trace, Health, SocketRequest, SocketAnswer>;
 
 std::string encode(const Message& message);
 Result<Message> decode(std::string_view packet);
@@ -165,6 +181,8 @@ enum class Farewell : std::uint32_t { kNone, kAsked, kReplaced };  // kReplaced:
 // Exit codes of mfdata-worker that say more than that it failed.
 inline constexpr int kRefusedExit = 3;  // the plugin does not load or start
 inline constexpr int kSpoiledExit = 4;  // its plugin took from the process what the host needs: ProgressPage::last_words
+// An answer with the descriptor unless it is -1; false: the channel is full or closed.
+bool send_with_descriptor(int channel, const SocketAnswer& answer, int descriptor);
 
 // Shared memory of a loader and a worker: what is in hand, without a system call. A worker that writes nonsense
 // harms only itself.
@@ -181,6 +199,8 @@ struct ProgressPage {
   std::atomic<std::uint32_t> farewell{0};
   char last_words[256] = {};  // of a worker that ends as a crash by itself: why; read after its death
   std::atomic<std::uint32_t> unreported{0};  // files that were treated, and whose results were not sent yet
+  // Of a listener: what was deposited, and what was a repeat of it; they only grow.
+  std::atomic<std::uint64_t> deposits{0}, deposit_bytes{0}, repeats{0};
   // Whom the loader charges with the death of this worker, read after it: Crash::in_hand.
   char in_hand[96] = {};
   // by the loader

@@ -121,6 +121,9 @@ void each_member(Settings& s, Visit&& visit) {
   visit("log_level", s.log_level);
   visit("sources", s.sources);
   visit("targets", s.targets);
+  visit("watched_directories", s.watched_directories);
+  visit("watched_steps", s.watched_steps);
+  visit("sockets_from_loader", s.sockets_from_loader);
   visit("count_crash", s.count_crash);
   visit("max_crashes", s.max_crashes);
   visit("crash_reason", s.crash_reason);
@@ -134,6 +137,7 @@ void each_member(Settings& s, Visit&& visit) {
   visit("trash_lifetime", s.lifetimes.trash_s);
   visit("tmp_lifetime", s.lifetimes.tmp_s);
   visit("backlog_lifetime", s.lifetimes.backlog_s);
+  visit("keys_lifetime", s.lifetimes.keys_s);
   visit("live_slots", s.live_slots);
   visit("predicate_timeout", s.predicate_timeout_s);
   visit("code_rules", s.code_rules);
@@ -203,6 +207,13 @@ WorkerSettings settings_for(const Settings& settings, const Home& home, const Pl
   for (const PluginSettings& other : settings.plugins) told += std::count_if(other.rules.begin(), other.rules.end(), is_told);
   worker.rules.reserve(static_cast<std::size_t>(told));
   for (const PluginSettings& other : settings.plugins) std::copy_if(other.rules.begin(), other.rules.end(), std::back_inserter(worker.rules), is_told);
+  if (step.kind == WorkerKind::kListener) {
+    for (const auto& [directory, takers] : settings.watched()) {
+      if (takers.empty()) continue;
+      worker.watched_directories.push_back(directory);
+      worker.watched_steps.push_back(takers.front()->slashed());
+    }
+  }
   worker.predicate_timeout_s = settings.general.predicate_timeout_s;
   worker.predicates = predicates_of(worker.rules, settings, home, problems);
   worker.custom = resolved_custom(plugin, settings, home, step.dotted(), problems);

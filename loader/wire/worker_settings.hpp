@@ -53,10 +53,13 @@ struct WorkerSettings {
   std::string log_level = "info";
   std::vector<std::string> sources;  // directories that jobs name by index; 0: the step's own
   std::vector<std::string> targets;  // "plugin/step" of every step there is
+  // Of a listener: the watched directories, as files that arrive there say where they were, and the step that takes those of each.
+  std::vector<std::string> watched_directories, watched_steps;
   ConfigValue custom{ConfigValue::Table()};
   std::vector<SwitchRule> rules;  // that are addressed to this plugin
   std::vector<PredicateLibrary> predicates;  // of their code rules
   double predicate_timeout_s = 1;
+  bool sockets_from_loader = false;  // a listener asks for its sockets; else it makes them itself
   // kReap
   bool count_crash = false;
   unsigned max_crashes = 3;

@@ -110,8 +110,8 @@ std::vector<End> EndingPolicy::finish_batch(Treatment& treatment, std::vector<st
       const bool keeps_uid = mine.size() == 1 && mine[0].file->input >= 0 && mine[0].op == Op::kMove;
       note_routes(job, mine, keeps_uid, ends[i]);
       for (std::size_t k = 0; k < mine.size() && planned; ++k) planned = add_outputs(job, mine[k], k, keeps_uid, outputs);
-    } else if (rc == MFDATA_CANCELLED) {
-      ends[i].outcome = Outcome::kCancelled;
+    } else if (gives_back(rc)) {
+      note_given_back(rc, treatment.retry_delay_ms, treatment.reason, ends[i]);
       outputs.push_back(back_before_step(job));
     } else if (rc == MFDATA_SKIP) {
       ends[i].outcome = Outcome::kSkipped;

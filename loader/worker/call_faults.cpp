@@ -98,6 +98,14 @@ struct FailingTable {
     MFDATA_CAN_FAIL(deposit_write);
     MFDATA_CAN_FAIL(deposit_tag);
     MFDATA_CAN_FAIL(pressure);
+    MFDATA_CAN_FAIL(deposit_uid);
+    MFDATA_CAN_FAIL(deposit_tag_hop);
+    MFDATA_CAN_FAIL(watched_directory);
+    MFDATA_CAN_FAIL(state_dir);
+    MFDATA_CAN_FAIL(report_health);
+    MFDATA_CAN_FAIL(watch_path);
+    MFDATA_CAN_FAIL(listen_socket);
+    MFDATA_CAN_FAIL(file_set_name);
 #undef MFDATA_CAN_FAIL
     host.deposit_commit = GuardedCall<commit>::call;
     names.emplace_back("deposit_commit");

@@ -21,7 +21,40 @@ constexpr std::size_t kFew = 2;  // the loader sends more names than that ahead 
 constexpr std::uint64_t kQuickNs = 1'000'000;
 constexpr int kMomentMs = 2;
 
+Result<FileDescriptor> Channel::ask_socket(const std::string& address, std::uint32_t mode) {
+  send(wire::SocketRequest{address, mode});
+  std::array<char, wire::kMaxReason + 16> packet;
+  while (!stop_seen_) {
+    iovec part{packet.data(), packet.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr header{};
+    header.msg_iov = &part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    const ssize_t length = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) break;
+    FileDescriptor socket;
+    if (const cmsghdr* rights = CMSG_FIRSTHDR(&header); rights && rights->cmsg_type == SCM_RIGHTS) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(rights), sizeof descriptor);
+      socket = FileDescriptor(descriptor);
+    }
+    const auto message = wire::decode({packet.data(), static_cast<std::size_t>(length)});
+    if (!message) continue;
+    if (std::holds_alternative<wire::Stop>(*message)) stop_seen_ = true;
+    const auto* answer = std::get_if<wire::SocketAnswer>(&*message);
+    if (!answer) continue;
+    if (socket) return socket;
+    return Error{Code::kIo, 0, answer->error};
+  }
+  stop_seen_ = true;
+  return Error{Code::kIo, 0, "the loader gives no socket: it stops this worker"};
+}
+
 bool Channel::receive(std::deque<wire::JobName>& jobs, int timeout_ms) {
+  if (stop_seen_) return true;
   thread_local std::array<char, wire::kMaxPacket> packet;
   if (timeout_ms > 0 && timeout_ms != timeout_ms_) {  // of the socket itself: a wake-up costs one system call
     const timeval limit{timeout_ms / 1000, timeout_ms % 1000 * 1000};

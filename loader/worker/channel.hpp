@@ -20,6 +20,8 @@ class Channel {
   bool receive(std::deque<wire::JobName>& jobs, int timeout_ms);
   // The next message, whatever it is; nothing once the other end is gone. Waits.
   std::optional<wire::Message> next();
+  // A listening socket from the loader; waits for its answer. Only before `receive` is called.
+  Result<FileDescriptor> ask_socket(const std::string& address, std::uint32_t mode);
   std::size_t report(wire::Done done);  // kept until flush, or a bundle is full or 50 ms old; how many are kept
   void flush();
   // Once nothing more is at hand: few results of quick treatments wait a moment for more to come. How many are kept.
@@ -36,6 +38,7 @@ class Channel {
   FileDescriptor socket_;
   std::atomic<int> lost_{0};   // errno
   wire::Results results_;
+  bool stop_seen_ = false;     // while something else was waited for
   int timeout_ms_ = 0;         // that the socket has; 0: none yet
   std::size_t routes_ = 0;     // in them
   std::int64_t first_ns_ = 0;  // when the first of them was begun

@@ -78,6 +78,15 @@ bool moves_the_input(const std::vector<StagedOutput>& staged) {
 }  // namespace
 
 std::int32_t meaning_of(std::int32_t rc) { return rc == MFDATA_E_IO || rc == MFDATA_E_NOMEM || rc == MFDATA_E_BUSY ? MFDATA_RETRY : rc; }
+bool gives_back(std::int32_t rc) { return rc == MFDATA_CANCELLED || rc == MFDATA_YIELD; }
+
+void note_given_back(std::int32_t rc, std::optional<std::int64_t> delay_ms, const std::string& reason, End& end) {
+  constexpr std::int64_t kPause_ms = 1000, kLongest_ms = 3'600'000;
+  end.outcome = rc == MFDATA_YIELD ? Outcome::kYielded : Outcome::kCancelled;
+  if (rc != MFDATA_YIELD) return;
+  end.pause_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(delay_ms.value_or(kPause_ms), 1, kLongest_ms));
+  end.reason = reason;
+}
 
 void EndingPolicy::trace(Planned before_commit) {
   before_commit_ = std::move(before_commit);
@@ -208,7 +217,8 @@ Result<void> EndingPolicy::add_outputs(const Job& job, const StagedOutput& stage
   Context context = next_context(job, uid, delivered ? staged.path : layout::step_directory(staged.step), staged.file->tags);
   context.style = staged.style;
   if (!context.tags.get("first.core.original_uid")) {  // of no input: it begins here
-    for (const auto& [name, value] : first_tags(settings_.step.dotted(), uid, uid)) MFDATA_TRY(context.tags.set(name, value));
+    const std::string named(context.tags.get("first.core.original_basename").value_or(uid));
+    for (const auto& [name, value] : first_tags(settings_.step.dotted(), named, uid)) MFDATA_TRY(context.tags.set(name, value));
   }
   Output output;
   output.path = is_input ? job.path : staged.file->path;
@@ -433,7 +443,7 @@ bool EndingPolicy::met_full_disk(const Treatment& treatment) { return treatment.
 // A delivery was refused for what any file would have met, and the step could do nothing but fail: its file waits. A retry that
 // it asks for, and has left, is its own answer.
 std::optional<Error> EndingPolicy::refused_elsewhere(const Treatment& treatment, const Job& job, std::int32_t rc) const {
-  if (rc == MFDATA_OK || rc == MFDATA_SKIP || rc == MFDATA_CANCELLED || !treatment.met || met_full_disk(treatment)) return std::nullopt;
+  if (rc == MFDATA_OK || rc == MFDATA_SKIP || gives_back(rc) || !treatment.met || met_full_disk(treatment)) return std::nullopt;
   if (rc == MFDATA_RETRY && next_attempt(treatment, job)) return std::nullopt;
   return treatment.met;
 }
@@ -447,7 +457,7 @@ void EndingPolicy::begin() {
 // Before the failure policy is applied: a plugin says that it met a full disk, or writes by itself and says that the file
 // failed. A retry that it asks for, and has left, is its own answer to that.
 bool EndingPolicy::failed_for_room(const Treatment& treatment, const Job& job, std::int32_t rc) {
-  if (rc == MFDATA_OK || rc == MFDATA_SKIP || rc == MFDATA_CANCELLED) return false;
+  if (rc == MFDATA_OK || rc == MFDATA_SKIP || gives_back(rc)) return false;
   if (rc == MFDATA_RETRY && next_attempt(treatment, job)) return false;
   const bool full = rc == MFDATA_E_FULL || met_full_disk(treatment) || full_before_ || spool_.disk().nearly_full();
   was_full_ = was_full_ || full;
@@ -475,8 +485,8 @@ End EndingPolicy::finish(Treatment& treatment, std::int32_t returned) {
     note_routes(job, treatment.staged(), moves_the_input(treatment.staged()), end);
     plans(job, end);
     done = commit(treatment, end);
-  } else if (rc == MFDATA_CANCELLED) {
-    end.outcome = Outcome::kCancelled;
+  } else if (gives_back(rc)) {
+    note_given_back(rc, treatment.retry_delay_ms, treatment.reason, end);
     done = give_back(spool_, slot_, job);
   } else if (rc == MFDATA_SKIP) {
     end.outcome = Outcome::kSkipped;

@@ -17,11 +17,16 @@ struct End {
   wire::Outcome outcome = wire::Outcome::kOk;
   bool trashed = false;
   bool ended = false;
+  std::uint32_t pause_ms = 0;  // kYielded
   std::vector<std::uint16_t> routed;
   std::vector<wire::TracedOutput> outputs;  // while they are traced
   std::string unpublished;                  // why what is committed waits to be delivered
   std::string reason;
 };
+
+// The step wants the file back in the queue, uncharged: cancelled, or it yields.
+bool gives_back(std::int32_t rc);
+void note_given_back(std::int32_t rc, std::optional<std::int64_t> delay_ms, const std::string& reason, End& end);
 
 inline constexpr const char* kChangedInput = "the step changed the content of its input, which it may only read";
 inline constexpr const char* kRemovedInput = "the step removed, moved or replaced its input, which it may only read";

@@ -41,6 +41,14 @@ mfdata_rc refuse(mfdata_ctx* ctx, const Error& error) {
 
 mfdata_rc answer(mfdata_ctx* ctx, const Result<void>& result) { return result ? MFDATA_OK : refuse(ctx, result.error()); }
 
+bool usable_file_name(mfdata_str name) { return name.n > 0 && name.n <= 255 && can_be_file_name(view(name)); }
+
+std::string_view without_line_ends(std::string_view text) {
+  constexpr std::size_t kMaxReason = 4096;
+  text = text.substr(0, text.find_last_not_of(std::string_view("\n\r\t \0", 5)) + 1);
+  return text.substr(0, kMaxReason);
+}
+
 }  // namespace host_calls
 
 namespace {
@@ -53,7 +61,6 @@ constexpr std::uint32_t kDeliveryFlags = MFDATA_DELIVERY_DROP_TAGS | MFDATA_DELI
 // Permission bits: a file is delivered without setuid, setgid and sticky bits, a directory may have the latter two.
 constexpr std::uint32_t kFileMode = 0777;
 constexpr std::uint32_t kDirectoryMode = 03777;
-constexpr std::size_t kMaxReason = 4096;
 
 // ---- any time
 
@@ -64,12 +71,6 @@ const void* query(mfdata_ctx* ctx, const char* id, uint32_t min_size) {
   const bool has_code = std::any_of(rules.begin(), rules.end(), [](const SwitchRule& rule) { return rule.type == "plugin"; });
   if (has_code && PluginHost::of(ctx).in_callback()) (void)PluginHost::of(ctx).predicates();  // what is wrong with them is said at the start
   return PluginHost::of(ctx).rules_shown();
-}
-
-// A message of a system or a program often ends in a line end, an array of C in a zero byte: nobody wants to read "\x0a\x00".
-std::string_view without_line_ends(std::string_view text) {
-  text = text.substr(0, text.find_last_not_of(std::string_view("\n\r\t \0", 5)) + 1);
-  return text.substr(0, kMaxReason);
 }
 
 void log(mfdata_ctx* ctx, int32_t level, mfdata_str message) {
@@ -342,17 +343,25 @@ mfdata_rc deliver(mfdata_ctx* ctx, mfdata_file* file, int32_t op, mfdata_str dir
   mfdata_delivery known{};
   if (how) std::copy_n(reinterpret_cast<const char*>(how), std::min<std::size_t>(how->struct_size, sizeof known), reinterpret_cast<char*>(&known));
   if ((known.flags & ~kDeliveryFlags) != 0) return MFDATA_E_UNSUPPORTED;
-  if ((known.mode & ~kFileMode) != 0 || (known.reserved0 & ~kDirectoryMode) != 0) {
+  if ((known.mode & ~kFileMode) != 0 || (known.directory_mode & ~kDirectoryMode) != 0) {
     return refuse(ctx, Error{Code::kBadData, 0, "the mode of a delivered file has permission bits only (0777), that of a directory also the setgid and the sticky bit"});
   }
   if (!usable(known.basename) || !usable(known.tags_suffix)) return MFDATA_E_ARG;
   DeliveryStyle style{known.mode, text_of(known.tags_suffix), (known.flags & MFDATA_DELIVERY_DROP_TAGS) != 0};
   if (style.tags_suffix.find_first_of(std::string_view("/\0", 2)) != std::string::npos) return MFDATA_E_ARG;
-  const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.reserved0};
+  const MakeDirectories make{(known.flags & MFDATA_DELIVERY_MKDIRS) != 0, known.directory_mode};
   rc = answer(ctx, treatment->deliver(file, static_cast<Op>(op), text_of(directory), text_of(known.basename), style, make));
   const PluginHost& host = PluginHost::of(ctx);
   if (rc == MFDATA_OK && host.log_enabled(MFDATA_LOG_DEBUG)) host.write_log(MFDATA_LOG_DEBUG, "to be delivered: " + treatment->staged().back().path);
   return rc;
+}
+
+mfdata_rc file_set_name(mfdata_ctx* ctx, mfdata_file* file, mfdata_str name) {
+  mfdata_rc rc;
+  if (!hold_to_change(ctx, file, rc)) return rc;
+  if (!usable(name) || !usable_file_name(name)) return MFDATA_E_ARG;
+  if (file->input >= 0) return MFDATA_E_STATE;
+  return answer(ctx, file->tags.set("first.core.original_basename", view(name)));
 }
 
 // A host function that is not in this list is in no table, and one that is has the wall around it.
@@ -368,7 +377,8 @@ constexpr mfdata_host kTable = table_of<
     config_text, config_integer, config_real, config_count, config_key,
     file_path, tag_get, tag_set, tag_delete, tag_each, tag_set_hop, tag_get_latest,
     tmp_file, scratch_dir, adopt, emit, deliver, metric_new, metric_add,
-    deposit_open, deposit_write, deposit_tag, deposit_commit, deposit_abort, pressure>();
+    deposit_open, deposit_write, deposit_tag, deposit_commit, deposit_abort, pressure, deposit_uid, deposit_tag_hop,
+    watched_directory, state_dir, report_health, watch_path, listen_socket, file_set_name>();
 
 }  // namespace
 

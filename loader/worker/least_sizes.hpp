@@ -12,9 +12,10 @@ namespace mfdata {
 inline constexpr std::size_t kLeastPlugin = MFDATA_END_OF(mfdata_plugin, query);
 inline constexpr std::size_t kLeastComponent = MFDATA_END_OF(mfdata_component, table);
 inline constexpr std::size_t kLeastStep = MFDATA_END_OF(mfdata_step, destroy);
-inline constexpr std::size_t kLeastListener = MFDATA_END_OF(mfdata_listener, destroy);
+inline constexpr std::size_t kLeastListener = MFDATA_END_OF(mfdata_listener, path_changed);
 inline constexpr std::size_t kLeastPredicate = MFDATA_END_OF(mfdata_predicate, destroy);
 inline constexpr std::size_t kLeastDelivery = MFDATA_END_OF(mfdata_delivery, tags_suffix);
+inline constexpr std::size_t kLeastDepositOptions = MFDATA_END_OF(mfdata_deposit_options, idempotency_key);
 inline constexpr std::size_t kLeastRule = MFDATA_END_OF(mfdata_rule, reserved0);
 #undef MFDATA_END_OF
 

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "worker/callback.hpp"
+#include "worker/listener_events.hpp"
 
 namespace mfdata {
 namespace {
@@ -13,6 +14,7 @@ class ListenerRun {
   ListenerRun(PluginHost& host, Channel& channel, const mfdata_listener& listener) : host_(host), channel_(channel), listener_(listener) {}
 
   Result<void> create() {
+    host_.connect(channel_);
     const mfdata_init* init = host_.init_for_create();
     const Callback callback(host_, wire::Call::kCreate);
     if (listener_.create(init, &self_) == MFDATA_OK) return {};
@@ -28,6 +30,7 @@ class ListenerRun {
     }
     finished_ = true;
     watcher.join();
+    host_.committer().finish();  // every `done` comes before destroy
     return rc;
   }
 
@@ -43,7 +46,11 @@ class ListenerRun {
   void watch() {
     std::deque<wire::JobName> none;
     bool asked = false;
-    while (!finished_ && !(asked = channel_.receive(none, 250) || host_.cancelled())) channel_.send_metrics(host_.take_metrics());
+    ListenerEvents events(host_, listener_, self_);
+    while (!finished_ && !(asked = channel_.receive(none, 250) || host_.cancelled())) {
+      channel_.send_metrics(host_.take_metrics());
+      events.turn();
+    }
     asked_ = asked;
     if (finished_) return;
     host_.cancel();

@@ -10,19 +10,27 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "libmfdata/deposit.hpp"
+#include "libmfdata/digest.hpp"
 
 namespace mfdata {
 
 struct LiveDeposit {
-  LiveDeposit(Deposit opened, std::string to_step, std::string with_name) : deposit(std::move(opened)), step(std::move(to_step)), name(std::move(with_name)) {}
+  LiveDeposit(Deposit opened, std::string to_step, std::string with_name) : deposit(std::move(opened)), uid(deposit.uid()), step(std::move(to_step)), name(std::move(with_name)) {}
 
   std::mutex mutex;  // of all that follows
   Deposit deposit;
+  const std::string uid;
   const std::string step;  // dotted
   const std::string name;  // empty: its uid
+  std::string directory;  // it comes from
+  std::string dirname;    // first.core.original_dirname; empty: made from `directory`
+  std::optional<std::uint64_t> expected_size;
+  std::optional<Digest> digest;  // of what is written
+  std::string expected_digest;
   TagSet tags;
   std::uint64_t bytes = 0;
   mfdata_rc failed = MFDATA_OK;  // of a write: then it cannot be committed

@@ -127,6 +127,7 @@ Result<void> run_component(const Spool& spool, PluginHost& host, Channel& channe
   Soundness soundness;
   soundness.watch(spool.disk().descriptor(), "the spool");
   soundness.watch(channel.descriptor(), "the channel to the loader");
+  host.connect(channel);
   StepRunner runner(spool, slot, host, channel, step, soundness);
   MFDATA_TRY(runner.create());
   channel.send(wire::Ready{(*plugin)->version, step.process_batch ? settings.step.batch_max_size : 0});
@@ -268,6 +269,7 @@ Result<void> collect_old(const Spool& spool, const PluginHost& host, Channel& ch
   };
   say(collected.purged, "files in trash were older than trash_max_lifetime and are removed");
   say(collected.expired, "waiting files were older than backlog_max_lifetime and went to trash");
+  say(collected.forgotten, "keys of deposits were older than idempotency_window and are forgotten");
   say(collected.released, "slots of commands that were killed are settled");
   say(collected.swept, "scratch directories of dead slots are emptied");
   for (const std::string& problem : collected.problems) std::fprintf(stderr, "<4>cannot collect: %s\n", printable(problem).c_str());

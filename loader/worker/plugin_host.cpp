@@ -1,12 +1,19 @@
 #include "worker/plugin_host.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <boost/filesystem/operations.hpp>
+#include <cerrno>
 
+#include "libmfdata/home.hpp"
+#include "libmfdata/listen_address.hpp"
 #include "libmfdata/printable.hpp"
 #include "worker/call_faults.hpp"
+#include "worker/channel.hpp"
 #include "worker/rules_table.hpp"
 #include "worker/trial_host.hpp"
 
@@ -36,8 +43,11 @@ PluginHost::PluginHost(const Spool& spool, const wire::WorkerSettings& settings,
       progress_(progress),
       surroundings_(std::move(surroundings)),
       older_(settings.trial.sizes.host > 0 ? std::make_unique<OlderHost>(settings.trial.sizes, *table_of(surroundings_), *rules_table()) : nullptr),
-      log_level_(level_of(settings.log_level)) {
+      log_level_(level_of(settings.log_level)),
+      committer_(spool) {
   rules_.reserve(settings.rules.size());
+  for (const std::string& directory : settings.watched_directories) watched_directories_.push_back(spool.disk().absolute(directory));
+  std::sort(watched_directories_.begin(), watched_directories_.end());
   for (const SwitchRule& rule : settings.rules) {
     Rule& shown = rules_.emplace_back(Rule{&rule, rule.where.file + ':' + std::to_string(rule.where.line), {}});
     for (const std::string& target : rule.targets) shown.targets.push_back(str(target));
@@ -104,6 +114,52 @@ void PluginHost::write_log(int level, std::string_view message) const {
 mfdata_str PluginHost::keep(std::string text) {
   const std::string& kept = kept_.emplace_back(std::move(text));
   return str(kept);
+}
+
+mfdata_str PluginHost::keep_for_life(std::string text) {
+  const std::lock_guard lock(life_mutex_);
+  const auto known = std::find(kept_for_life_.begin(), kept_for_life_.end(), text);
+  return str(known != kept_for_life_.end() ? *known : kept_for_life_.emplace_back(std::move(text)));
+}
+
+Result<std::string> PluginHost::state_dir() {
+  const boost::filesystem::path path = Home{settings_.home}.state_of(settings_.step.plugin, settings_.step.name);
+  boost::system::error_code failed;
+  boost::filesystem::create_directories(path.parent_path(), failed);
+  if (!failed && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, "cannot make " + path.string());
+  if (failed) return system_error(failed.value(), "cannot make " + path.parent_path().string());
+  return path.string();
+}
+
+void PluginHost::report_health(int state, std::string text) {
+  if (channel_) channel_->send(wire::Health{static_cast<std::uint8_t>(state), std::move(text)});
+}
+
+Result<FileDescriptor> PluginHost::listen_socket(const std::string& address, unsigned mode) {
+  if (settings_.sockets_from_loader && channel_) return channel_->ask_socket(address, mode);
+  auto bound = BoundSocket::bind(address, mode);
+  // On trial: the loader that asks, or that is asked about, may have it itself.
+  if (settings_.task == wire::Task::kTryStart && !bound && bound.error().errnum == EADDRINUSE) return listening_socket("127.0.0.1:0");
+  if (!bound) return bound.error();
+  FileDescriptor given(::fcntl(bound->descriptor(), F_DUPFD_CLOEXEC, 0));
+  if (!given) return system_error(errno, "no descriptor for a socket");
+  const std::lock_guard lock(life_mutex_);
+  sockets_.push_back(std::move(*bound));
+  return given;
+}
+
+Result<void> PluginHost::watch_path(const std::string& path) {
+  constexpr std::size_t kMaxWatched = 64;
+  const std::lock_guard lock(life_mutex_);
+  if (std::find(watched_paths_.begin(), watched_paths_.end(), path) != watched_paths_.end()) return {};
+  if (watched_paths_.size() >= kMaxWatched) return Error{Code::kLimit, 0, "more than 64 watched paths"};
+  watched_paths_.push_back(path);
+  return {};
+}
+
+std::vector<std::string> PluginHost::watched_paths() {
+  const std::lock_guard lock(life_mutex_);
+  return watched_paths_;
 }
 
 Result<std::uint64_t> PluginHost::add_metric(wire::MetricDefinition metric) {

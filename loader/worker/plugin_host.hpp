@@ -15,13 +15,16 @@
 #include <thread>
 #include <vector>
 
+#include "libmfdata/listen_address.hpp"
 #include "wire/plugin_metrics.hpp"
 #include "wire/predicate_process.hpp"
+#include "worker/deposit_committer.hpp"
 #include "worker/live_deposits.hpp"
 #include "worker/treatment.hpp"
 
 namespace mfdata {
 class CallFaults;
+class Channel;
 class OlderHost;
 }
 
@@ -54,6 +57,17 @@ class PluginHost : public mfdata_ctx {
   Treatment* treatment();  // of the call under way on this thread; nullptr otherwise
   bool in_callback() const { return thread_.load() == std::this_thread::get_id(); }
 
+  // Where what concerns the loader goes; none: a host on its own.
+  void connect(Channel& channel) { channel_ = &channel; }
+  // Text that lives as long as the component.
+  mfdata_str keep_for_life(std::string text);
+  const std::vector<std::string>& watched_directories() const { return watched_directories_; }  // absolute, sorted
+  Result<std::string> state_dir();
+  void report_health(int state, std::string text);
+  Result<FileDescriptor> listen_socket(const std::string& address, unsigned mode);
+  Result<void> watch_path(const std::string& path);
+  std::vector<std::string> watched_paths();
+
   void write_log(int level, std::string_view message) const;
   bool log_enabled(int level) const { return level >= log_level_; }
   // A text that lives until the callback returns.
@@ -75,6 +89,7 @@ class PluginHost : public mfdata_ctx {
   std::string& create_error() { return create_error_; }
   CallFaults* faults() { return surroundings_.faults; }
   LiveDeposits& deposits() { return deposits_; }
+  DepositCommitter& committer() { return committer_; }
 
   // A rule as the ABI shows it.
   struct Rule {
@@ -104,10 +119,17 @@ class PluginHost : public mfdata_ctx {
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> told_cancelled_{false};
   std::deque<std::string> kept_;
+  Channel* channel_ = nullptr;
+  std::vector<std::string> watched_directories_;
+  std::mutex life_mutex_;
+  std::deque<std::string> kept_for_life_;
+  std::vector<std::string> watched_paths_;
+  std::vector<BoundSocket> sockets_;  // that no loader keeps
   std::string create_error_;
   std::vector<Rule> rules_;
   std::unique_ptr<PredicateProcess> predicates_;
   LiveDeposits deposits_;  // what is left of them goes away with this
+  DepositCommitter committer_;
   std::mutex metrics_mutex_;
   std::vector<wire::MetricDefinition> metrics_;
   std::vector<wire::MetricDelta> deltas_;

@@ -97,7 +97,7 @@ Result<void> check_description(const std::string& library, const mfdata_plugin* 
       return refused(library, "component number " + std::to_string(i) + " of its description is incomplete");
     }
     if (size_of(component->table) < least_table(component->kind)) {
-      return refused(library, "the table of component number " + std::to_string(i) + " is shorter than in 1.0: set its struct_size to its sizeof");
+      return refused(library, "the table of component number " + std::to_string(i) + " is shorter than in 1.0: it is built for an earlier release candidate, or its struct_size is not its sizeof; build it again");
     }
   }
   return {};

@@ -65,11 +65,9 @@ bool StepRunner::leaks() {
   constexpr double kShare = 0.8;
   if (treated_ == leaks_looked_for_) return false;
   leaks_looked_for_ = treated_;
-  const auto most = static_cast<int>(kShare * static_cast<double>(std::min<std::uint64_t>(open_files_limit_, 1 << 30)));
-  const FileDescriptor lowest(::fcntl(spool_.disk().descriptor(), F_DUPFD_CLOEXEC, 0));  // of one call that leaks many
-  if (lowest.get() > most || (!lowest && errno == EMFILE)) {
-    host_.write_log(MFDATA_LOG_WARNING, "descriptors leak: the lowest " + std::to_string(most) + " of " + std::to_string(open_files_limit_) +
-                                            " (rlimit_nofile) are open; this worker is replaced");
+  if (descriptors_used_up_) {
+    host_.write_log(MFDATA_LOG_WARNING, "descriptors leak: one call has left none of " + std::to_string(open_files_limit_) +
+                                            " (rlimit_nofile); this worker is replaced");
     return true;
   }
   if (treated_ - descriptors_counted_ >= std::clamp<std::uint64_t>(open_files_limit_ / 64, 1, 32)) {
@@ -89,6 +87,12 @@ bool StepRunner::leaks() {
   host_.write_log(MFDATA_LOG_WARNING, "memory leaks: " + std::to_string(static_cast<std::uint64_t>(bytes)) + " of " + std::to_string(limit) +
                                           " bytes (rlimit_as); this worker is replaced");
   return true;
+}
+
+// Right after a call, while its input is open: that one descriptor would be free later, and hide that there is no other.
+void StepRunner::look_for_descriptors() {
+  const FileDescriptor another(::fcntl(spool_.disk().descriptor(), F_DUPFD_CLOEXEC, 0));
+  descriptors_used_up_ = descriptors_used_up_ || (!another && errno == EMFILE);
 }
 
 // This worker treats no more files, and has said why in the log.
@@ -297,6 +301,8 @@ wire::Done StepRunner::done_of(std::uint32_t id, const Job& job, End end, std::i
   done.duration_ns = static_cast<std::uint64_t>(duration_ns);
   const std::int64_t age = clock_ns(CLOCK_REALTIME) / 1'000'000 - uid_time_ms(job.name.uid);
   done.age_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, age));
+  done.pause_ms = end.pause_ms;
+  if (end.outcome == Outcome::kYielded) rests_until_ns_ = std::max(rests_until_ns_, monotonic_ns() + std::int64_t{end.pause_ms} * 1'000'000);
   done.routed = std::move(end.routed);
   done.reason = std::move(end.reason);
   if (end.outcome == Outcome::kNoSpace || end.outcome == Outcome::kError) done.waits_as = job.name.spell();
@@ -319,7 +325,7 @@ void StepRunner::treat(const wire::JobName& name) {
     traced_ = name.traced;
     policy_.trace(traced_ ? [this](const Job& job, const End& end) { trace(job, end, true); } : EndingPolicy::Planned());
   }
-  if (name.id <= host_.progress().revoked_up_to) {
+  if (name.id <= host_.progress().revoked_up_to || began < rests_until_ns_) {
     host_.progress().started_ns = 0;
     wire::Done revoked;
     revoked.id = name.id;
@@ -369,6 +375,7 @@ void StepRunner::treat_one(const wire::JobName& name, Job job, std::int64_t bega
   treatment_->last_chance = name.last_chance;
   policy_.begin();
   const mfdata_rc rc = instance_.process(*treatment_, deadline(began));
+  look_for_descriptors();
   channel_.send_metrics(host_.take_metrics());  // before the result: whoever sees that sees them
   if (!alone && policy_.shares_commit(*treatment_, rc)) {
     end_if_spoiled();  // while it is known whose call it was
@@ -457,6 +464,7 @@ void StepRunner::treat_batch() {
   treatment_->last_chance = std::exchange(batch_last_chance_, false);
   policy_.begin();
   const std::vector<std::int32_t> results = instance_.process_batch(*treatment_, deadline(began));
+  look_for_descriptors();
   channel_.send_metrics(host_.take_metrics());
   std::vector<End> ends = policy_.finish_batch(*treatment_, results);
   for (std::size_t i = 0; i < ends.size(); ++i) {

@@ -49,6 +49,7 @@ class StepRunner {
   void end_loop(std::uint32_t id, Job job, std::int64_t began);
   bool batch_is_due() const;
   bool leaks();
+  void look_for_descriptors();
   bool is_used_up();
   void end_if_spoiled();
   void end_if_spoiled_at(const Job& job);
@@ -84,9 +85,11 @@ class StepRunner {
   bool batch_last_chance_ = false;  // of a batch of one
   std::int64_t batch_due_ns_ = 0;
   std::int64_t last_tick_ns_ = 0;
+  std::int64_t rests_until_ns_ = 0;  // the step has yielded
   std::string pending_told_, tick_told_;
   std::uint64_t treated_ = 0, leaks_looked_for_ = 0, descriptors_counted_ = 0;  // treatments, and how many when
   std::uint64_t open_files_limit_ = 1024;
+  bool descriptors_used_up_ = false;
   bool traced_ = false;  // names come in the order in which they are sent: nobody follows what comes after one that is not
   bool stopping_ = false;
 };

@@ -33,10 +33,10 @@ sdk::Result result_of(const sdk::Context& call, const Answer& answer) {
 }
 
 // The files are not to blame: they go back, and a moment later the program is tried again.
-void wait_after_failed_start(const sdk::Context& component, const std::string& why) {
+sdk::Result not_started(const sdk::Context& component, const std::string& why) {
+  constexpr std::int64_t kMoment_ms = 1000;
   component.error("the program does not start: " + why);
-  const timespec moment{1, 0};
-  ::nanosleep(&moment, nullptr);
+  return sdk::Result::yield("the program does not start", kMoment_ms);
 }
 
 }  // namespace
@@ -50,8 +50,7 @@ class Exec : public sdk::Step {
     const Requests::Heard heard = requests_.ask(file.context(), {&file}, false);
     if (heard.how == Requests::How::kLost) return sdk::Result::fail("the program " + heard.why);
     if (heard.how == Requests::How::kNotStarted) {
-      wait_after_failed_start(component(), heard.why);
-      return sdk::Result::cancelled();
+      return not_started(component(), heard.why);
     }
     const Answer& answer = heard.answers.at(heard.ids.front());
     sdk::Result result = result_of(file.context(), answer);
@@ -83,7 +82,7 @@ class ExecBatch : public sdk::BatchStep {
     const std::int64_t deadline = call.host()->deadline_ns(call.raw()), began = sdk::detail::monotonic_ns();
     std::vector<std::size_t> all(files.size());
     std::iota(all.begin(), all.end(), std::size_t{0});
-    std::vector<sdk::Result> results(files.size(), sdk::Result::cancelled());
+    std::vector<sdk::Result> results(files.size(), unharmed());
     const bool suspected = std::any_of(files.begin(), files.end(), [&](const sdk::File& file) { return suspects_.contains(name_of(file)); });
     bool one_must_end = true;
     if (files.size() == 1 || !suspected) {
@@ -107,12 +106,15 @@ class ExecBatch : public sdk::BatchStep {
   void tick() override { requests_.take_logs(); }
 
  private:
+  // Back to the queue, uncharged, and soon again.
+  static sdk::Result unharmed() { return sdk::Result::yield("there is no time left for it in this call", 1); }
   static std::string name_of(const sdk::File& file) { return file.tag("first.core.original_uid").value_or(file.path()); }
 
   // What has ended is suspected no more.
   const std::vector<sdk::Result>& settled(const std::vector<sdk::File>& files, const std::vector<sdk::Result>& results) {
     for (std::size_t i = 0; i < files.size(); ++i) {
-      if (results[i].code != MFDATA_CANCELLED) suspects_.erase(name_of(files[i]));
+      const bool goes_back = results[i].code == MFDATA_YIELD || results[i].code == MFDATA_CANCELLED;
+      if (!goes_back) suspects_.erase(name_of(files[i]));
     }
     return results;
   }
@@ -124,7 +126,10 @@ class ExecBatch : public sdk::BatchStep {
     const sdk::Context& call = asked.front()->context();
     const Requests::Heard heard = requests_.ask(call, asked, true);
     no_program_ = heard.how == Requests::How::kNotStarted;
-    if (no_program_) wait_after_failed_start(component(), heard.why);
+    if (no_program_) {
+      const sdk::Result waits = not_started(component(), heard.why);
+      for (sdk::Result& result : results) result = result.code == MFDATA_YIELD ? waits : result;
+    }
     if (heard.how == Requests::How::kLost && indices.size() == 1) {
       results[indices.front()] = sdk::Result::fail("the program " + heard.why);
     }

@@ -107,7 +107,7 @@ void ExecListener::take(const Deposit& deposit) {
   const mfdata_host* host = component().host();
   mfdata_ctx* ctx = component().raw();
   mfdata_deposit* open = nullptr;
-  mfdata_rc rc = host->deposit_open(ctx, sdk::c(deposit.to), sdk::c(deposit.name), &open);
+  mfdata_rc rc = host->deposit_open(ctx, sdk::c(deposit.to), sdk::c(deposit.name), nullptr, &open);
   if (rc != MFDATA_OK) return finish(std::move(commit), rc, reason_of(rc, "deposit for", deposit.to));
   std::string reason;
   rc = write(deposit, open, reason);

@@ -302,7 +302,7 @@ class Home:
         found = []
         for folder, _, names in os.walk(os.fsencode(self.data)):
             relative = os.path.relpath(folder, os.fsencode(self.data))
-            if not relative.startswith((b"trash", b"tmp/context")):
+            if not relative.startswith((b"trash", b"tmp/context", b"tmp/keys")):
                 found += [os.path.join(relative, name) for name in names]
         return sorted(found)
 

@@ -106,6 +106,14 @@ class Disk:
             self.names[new + path[len(old):]] = self.names.pop(path)
         observe and observe()
 
+    def symlink(self, content, path):           # its content is in the inode: nothing of it is volatile
+        self.before(f"symlink {path}")
+        if path in self.names:                  # another actor may have come in between
+            raise FileExistsError(path)
+        self._record({parent(path)})
+        self.serial += 1
+        self.names[path], self.data = self.serial, {**self.data, self.serial: content}
+
     def link(self, old, new):
         ino = self.inode(old)
         if new in self.names:
@@ -264,23 +272,52 @@ class Spool:
         self.disk.rename(base, f"tmp/commit/{step}.accept.{uid}")                               # 6: COMMIT
         self.roll_forward(f"{step}.accept.{uid}")
 
-    def deposit(self, step, filename, data, acknowledge, big=False):
-        """A listener's file: acknowledged only when it can no longer be lost. big: its context does not fit into an attribute."""
+    def deposit(self, step, filename, data, acknowledge, big=False, key=None):
+        """A listener's file: acknowledged only when it can no longer be lost. big: its context does not fit into an attribute.
+        key: deposits that have the same are one file."""
         uid = self.w.fresh_uid()
         context = Context(uid, 0, len(data), f"step.{step}", self.w.first_tags(filename) + (("big", True),) * big)
-        path, name = f"tmp/accept/{uid}.0", Name(uid, 0, big, 0)
+        path, name = f"tmp/accept/{uid}.{key or 0}", Name(uid, 0, big, 0)
+        if key and f"tmp/keys/{key}" in self.disk.names and not self.on_its_way(key):
+            return self.repeat(key, acknowledge)
         self.disk.create(path, data)                                                            # 1 create, write
         if big:
-            self.write_sidecar(f"tmp/accept/{uid}.context", context)
-            self.disk.rename(f"tmp/accept/{uid}.context", f"tmp/context/{uid}")                 # the file is never without it
+            self.write_sidecar(f"{path}.context", context)
+            self.disk.rename(f"{path}.context", f"tmp/context/{uid}")                 # the file is never without it
         else:
             self.disk.setattr(path, context)                                                    # 2
         if self.fsyncs_inodes:
             self.disk.fsync(path)                                                               # 3
+        if key and not self.take_key(path, key, f"{uid} {step}"):
+            return None if self.on_its_way(key) else self.repeat(key, acknowledge)              # None: busy, the sender tries again
         self.disk.rename(path, f"step.{step}/{spell(name)}")                                    # 4
         if self.fsyncs_inodes:
             self.disk.fsync(f"step.{step}")                                                     # 5
         acknowledge()                                                                           # 6
+
+    def take_key(self, path, key, first):
+        """What a key names was there, complete, before the key."""
+        if self.fsyncs_inodes and not self.off("key_before_file"):
+            self.disk.fsync("tmp/accept")
+        try:
+            self.disk.symlink(first, f"tmp/keys/{key}")
+        except FileExistsError:
+            self.disk.unlink(path)
+            return False
+        if self.fsyncs_inodes:
+            self.disk.fsync("tmp/keys")
+        return True
+
+    def on_its_way(self, key):
+        """What came with the key first is not committed, and may never be."""
+        return f"tmp/accept/{self.disk.data[self.disk.inode(f'tmp/keys/{key}')].split()[0]}.{key}" in self.disk.names
+
+    def repeat(self, key, acknowledge):
+        """Who came first may not have come as far as to force it."""
+        if self.fsyncs_inodes:
+            self.disk.fsync("tmp/keys")
+            self.disk.fsync(f"step.{self.disk.data[self.disk.inode(f'tmp/keys/{key}')].split()[1]}")
+        acknowledge()
 
     def claim(self, step, filename):
         """A job, or None: somebody else has it, or it is not to be run (then it has been settled)."""
@@ -596,11 +633,17 @@ class Spool:
                 self.drop_deposit(entry)
 
     def drop_deposit(self, entry):
-        """Its writer is dead, and nobody was told of it: the file first, then a sidecar that was placed already."""
+        """Its writer is dead, and nobody was told of it: its key before the file, or it would count without it; the file, then a
+        sidecar that was placed already."""
+        uid, _, key = entry.partition(".")
+        path = f"tmp/keys/{key}"
+        if path in self.disk.names and self.disk.data[self.disk.inode(path)].split()[0] == uid and not self.off("key_outlives"):
+            self.disk.unlink(path)
+            if self.fsyncs_inodes:
+                self.disk.fsync("tmp/keys")
         self.disk.unlink(f"tmp/accept/{entry}")
-        sidecar = f"tmp/context/{entry.partition('.')[0]}"
-        if entry.endswith(".0") and sidecar in self.disk.names:
-            self.disk.unlink(sidecar)
+        if not entry.endswith(".context") and f"tmp/context/{uid}" in self.disk.names:
+            self.disk.unlink(f"tmp/context/{uid}")
 
     def sweep_sidecars(self):
         """Sidecars that were placed before their file, which then did not come."""
@@ -649,7 +692,7 @@ class World:
     """Both filesystems, and what stands outside them: senders, sinks, and the oracle's memory (`outside`)."""
 
     def __init__(self, scenario, level, power, controls):
-        dirs = ["incoming", "archive", "tmp/commit", "tmp/accept", "tmp/context"]
+        dirs = ["incoming", "archive", "tmp/commit", "tmp/accept", "tmp/context", "tmp/keys"]
         for step in scenario.steps:
             dirs += [f"step.{step}", f"step.{step}_reinject", f"trash/{step}", f"tmp/{step}/in", f"tmp/{step}/new", f"tmp/{step}/out"]
         self.scenario, self.level, self.power, self.controls = scenario, level, power, controls
@@ -733,7 +776,7 @@ class World:
                 elif top == "tmp":
                     living = any(parse(p.rpartition("/")[2]) and parse(p.rpartition("/")[2]).uid == filename
                                  for p in disk.names if p.startswith("trash/"))
-                    if not (rest.startswith("context/") and living):
+                    if not (rest.startswith("context/") and living or rest.startswith("keys/")):
                         self.fail(f"left over: {path}")
                 elif top == "trash" and not filename.endswith((".json", ".tags")):
                     reason = disk.data.get(disk.names.get(f"{parent(path)}/{parse(filename).uid}.json"))
@@ -763,7 +806,7 @@ class World:
                     self.fail(f"companion without its file: {path}")
             for path in [p for p in disk.names if p.startswith(("tmp/commit/", "tmp/accept/")) or p.endswith("/txn")]:
                 self.fail(f"left over: {path}")
-        for kind, _, item, *flags in self.scenario.inject:
+        for kind, _, item, *flags in {item[2]: item for item in self.scenario.inject}.values():     # a repeat is the same file
             must = "synced" in flags if cut else kind != "deposit"
             must = (must or item in self.outside["acked"]) and item not in self.outside["withdrawn"]
             for place, trail in self.scenario.leaves[item]:
@@ -788,7 +831,7 @@ def inject(world):
     if kind == "deposit":
         world.actor = None
         return Spool(world).deposit(next(iter(world.scenario.steps)), filename, item,
-                                    lambda: world.note(acked=world.outside["acked"] | {item}), "big" in flags)
+                                    lambda: world.note(acked=world.outside["acked"] | {item}), "big" in flags, "key" if "key" in flags else None)
     disk = world.far if kind == "mount" else world.disk
     path = f"{'incoming' if kind in ('drop', 'foreign') else kind}/{filename}"
     if path in disk.names:
@@ -1063,6 +1106,9 @@ SCENARIOS = [
              [("deposit", "f", "one")], dict(one=[("ended at S", AB)])),
     Scenario("acknowledged deposit, context in a sidecar", dict(A=answer("pass", "B"), B=answer("pass", "S"), S=SINK),
              [("deposit", "f", "one", "big")], dict(one=[("ended at S", AB)])),
+    Scenario("deposit with a key, and its repeats", dict(S=SINK), [("deposit", "f", "one", "key")] * 3, dict(one=[("ended at S", "")])),
+    Scenario("deposit with a key, repeated at any moment", dict(S=SINK), [("deposit", "f", "one", "key")] * 2,
+             dict(one=[("ended at S", "")]), meanwhile=inject_next),
     Scenario("delete", dict(A=answer("pass", "B"), B=answer("end")), [("drop", "f", "one", "synced"), ("drop", "g", "two")],
              dict(one=[("ended at B", "A>B")], two=[("ended at B", "A>B")])),
     Scenario("rewrite", dict(A=answer("rewrite", "step.B"), B=answer("pass", "S"), S=SINK),
@@ -1137,6 +1183,8 @@ CONTROLS = [
     ("foreign_publish_first", "process", "foreign owner", "a copy is published before its source is settled"),
     ("no_growth", "process", "foreign owner goes on", "a file that grows after it was taken is not looked at again"),
     ("no_fsync", "accepted", "acknowledged deposit", "no fsync of a new inode before its input goes"),
+    ("key_outlives", "process", "deposit with a key, and", "a deposit that is discarded leaves its key"),
+    ("key_before_file", "accepted", "deposit with a key, and", "a key is forced before what it names"),
     ("no_size_check", "accepted", "pass-through", "an emptied file is not recognised by its size"),
     ("no_sidecar_fsync", "accepted", "context outgrows", "a sidecar is not forced before it replaces the context"),
     ("no_commit_fsync", "accepted", "arrival on another", "a commit is not forced before its source elsewhere goes"),

@@ -19,18 +19,18 @@ import spool_model as model
 from harness import BUILD, default_base, elsewhere, main
 
 DRIVE = BUILD / "tests/sweep/spool_drive"
-CALLS = "renameat2,renameat,fsetxattr,linkat,unlinkat,mkdirat,write,pwrite64,fsync,openat,copy_file_range"
+CALLS = "renameat2,renameat,fsetxattr,linkat,symlinkat,unlinkat,mkdirat,write,pwrite64,fsync,openat,copy_file_range"
 LEVELS = ("process", "accepted", "every-hop")
 FAN = ("fan", ("link", "X"), ("copy", "Y"), ("link", "B"))
 # What the model's step A answers to a flow of spool_drive.
 ANSWERS = {"pass": ("pass", "B"), "end": ("end",), "rewrite": ("rewrite", "step.B"), "fan": FAN, "deliver": ("archive",),
            "deliver-new": ("rewrite", "archive"), "far": ("far",), "fail": ("fail",), "retry": ("retry",), "grow": ("grow", "B")}
-DEPOSIT, BIG = ("deposit", "f0", "one"), ("deposit-big", "f0", "one")
+DEPOSIT, BIG, KEYED = ("deposit", "f0", "one"), ("deposit-big", "f0", "one"), ("deposit-key", "f0", "one")
 # Name -> the commands: the last one is traced. Without a deposit a file lies in incoming: three of them for several.
 FLOWS = {**{name: [("take", name)] for name in ANSWERS},
          "claim": [DEPOSIT, ("take", "pass")],
          **{f"{name}-with-sidecar": [BIG, ("take", name)] for name in ("pass", "end", "rewrite", "fan", "deliver", "fail", "retry")},
-         "deposit": [DEPOSIT], "deposit-with-sidecar": [BIG],
+         "deposit": [DEPOSIT], "deposit-with-sidecar": [BIG], "deposit-with-key": [KEYED], "deposit-repeated": [KEYED, KEYED],
          "batch": [("take", "batch")], "group": [("take", "group")],
          "foreign": [("foreign", "incoming")], "foreign-mount": [("foreign", "mount")],
          "crash": [("hold",), ("reap", "1000")], "crash-with-sidecar": [BIG, ("hold",), ("reap", "1000")],
@@ -96,7 +96,7 @@ class ModelRun:
             for filename in (world.far if arguments[0] == "mount" else world.disk).list(arguments[0]):
                 spool.accept_foreign("A", arguments[0], filename)
         else:
-            spool.deposit("A", *arguments, lambda: None, word == "deposit-big")
+            spool.deposit("A", *arguments, lambda: None, word == "deposit-big", "key" if word == "deposit-key" else None)
 
     @staticmethod
     def run_group(spool):
@@ -164,6 +164,8 @@ class DriveRun:
         file = self.path(opened[1]) if opened else ""
         if call.startswith("renameat"):
             return f"rename {names[0]} -> {names[1]}"
+        if call == "symlinkat":
+            return f"symlink {names[1]}"
         if call == "linkat":
             return f"link {names[0]} -> {names[1]}"
         if call == "unlinkat":
@@ -204,6 +206,7 @@ def in_one_form(operations):
             operation = re.sub(r"^setxattr \S+ ", "setxattr # ", operation)
             operation = re.sub(r"to=(out|archive|far)\b.*", "to=DELIVERY", operation)
         operation = re.sub(r"\b[0-9a-f]{12}7[0-9a-f]{19}\b|\bu\d+(_\d+)?(?=\b|_)", uid, operation)
+        operation = re.sub(r"\b[0-9a-f]{64}\b", "key", operation)
         operation = re.sub(r"_reinject/(1000|\d{13})\b", "_reinject/DUE", operation)
         operation = re.sub(r"\b(1000|\d{13})\.u", "DUE.u", operation)
         operation = re.sub(r"\bstep\.S\b", "step.B", operation)  # a batch of the model passes on to S

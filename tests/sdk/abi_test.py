@@ -52,6 +52,34 @@ def broken(before, after, frozen=FROZEN):
             yield f"{struct} has grown"
 
 
+class Candidates(Case):
+    """What was built for a release candidate that was never released: it runs where nothing that it uses has changed, else it is
+    refused with the reason."""
+    CANDIDATE = PROJECT / "tests/sdk/candidates/1.0-rc1"
+
+    def build(self, home, name, source, manifest, *flags):
+        folder = home.root / name
+        folder.mkdir()
+        (folder / "plugin.toml").write_text(manifest.read_text())
+        subprocess.run([*flags, "-shared", "-fPIC", "-fvisibility=hidden", f"-I{self.CANDIDATE}", source, "-Wl,--build-id", "-o", folder / f"{name}.so"], check=True)
+        return folder
+
+    def test_a_step_of_the_first_candidate_runs(self):
+        home = self.home("archive")
+        sample = home.root / "sample"
+        sample.write_text("hello")
+        folder = self.build(home, "minimal", PROJECT / "sample_plugins/minimal/minimal.c", PROJECT / "sample_plugins/minimal/plugin.toml", "cc", "-std=c99")
+        self.assertIn('"result": "ok"', home.run(BUILD / "tools/mfdata-plugin", "--json", "run", folder, sample).stdout)
+
+    def test_a_listener_of_the_first_candidate_is_refused_with_the_reason(self):
+        home = self.home("archive")
+        source = PROJECT / "tests/sdk/plugins/old_listener"
+        folder = self.build(home, "old_listener", source / "old_listener.cpp", source / "plugin.toml", "c++", "-std=c++20")
+        refused = home.run(BUILD / "tools/mfdata-plugin", "install", folder, check=False)
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn("it is built for an earlier release candidate", refused.stdout + refused.stderr)
+
+
 class Abi(Case):
     def test_host_exports_nothing_of_its_own(self):
         def names(*options):

@@ -12,7 +12,7 @@ import re
 import sys
 
 TODAY = pathlib.Path(__file__).resolve().parents[2] / "sdk/include"
-GROWING = ("mfdata_delivery", "mfdata_host", "mfdata_init", "mfdata_tick", "mfdata_step", "mfdata_listener", "mfdata_predicate",
+GROWING = ("mfdata_deposit_options", "mfdata_delivery", "mfdata_host", "mfdata_init", "mfdata_tick", "mfdata_step", "mfdata_listener", "mfdata_predicate",
            "mfdata_rule", "mfdata_rules", "mfdata_component", "mfdata_plugin")
 VALUE = """
 static inline void mfdata_next_called(void) { __builtin_trap(); }
@@ -39,7 +39,8 @@ def growing(text):
 
 def filled(text):
     """plugin.hpp, whose tables are filled by position: each of them fills the member that is new."""
-    text = replaced(text, r"(&Table<T>::destroy)\};", r"\1 MFDATA_NEXT_VALUE};", 4)
+    text = replaced(text, r"(&Table<T>::destroy)\};", r"\1 MFDATA_NEXT_VALUE};", 3)
+    text = replaced(text, r"(path_changed_of<T>\(\))\};", r"\1 MFDATA_NEXT_VALUE};")
     text = replaced(text, r"(&detail::k\w+<T>)\};", r"\1 MFDATA_NEXT_VALUE};", 4)
     return replaced(text, r"(\n +nullptr)(\}; +\\\n    return &kPlugin;)", r"\1 MFDATA_NEXT_VALUE\2")
 
@@ -52,11 +53,11 @@ def next_minor(text, cpp):
     text = replaced(text, r"^#define MFDATA_ABI_MINOR \d+u$", f"#define MFDATA_ABI_MINOR {minor}u")
     for struct in GROWING:
         text = replaced(text, rf"^\}} {struct};$", f"#if MFDATA_ABI_MINOR >= {minor}\n  void (*next_member)(void);\n#endif\n}} {struct};")
-    results = [int(value) for value in re.findall(r"^#define MFDATA_(?:OK|FAIL|RETRY|SKIP|CANCELLED) (\d+)(?=\s)", text, re.MULTILINE)]
+    results = [int(value) for value in re.findall(r"^#define MFDATA_(?:OK|FAIL|RETRY|SKIP|CANCELLED|YIELD) (\d+)(?=\s)", text, re.MULTILINE)]
     kinds = [int(value) for value in re.findall(r"^#define MFDATA_KIND_\w+ (\d+)", text, re.MULTILINE)]
     delivery = sum(int(value) for value in re.findall(r"^#define MFDATA_DELIVERY_\w+ (\d+)u", text, re.MULTILINE)) + 1
     tag = sum(int(value) for value in re.findall(r"^#define MFDATA_TAG_\w+ (\d+)u", text, re.MULTILINE)) + 1
-    if (len(results), bool(kinds), delivery & (delivery - 1), tag & (tag - 1)) != (5, True, 0, 0):
+    if (len(results), bool(kinds), delivery & (delivery - 1), tag & (tag - 1)) != (6, True, 0, 0):
         raise ValueError("results, kinds or flags are not those that were expected")
     new = f"""
 #if MFDATA_ABI_MINOR >= {minor}

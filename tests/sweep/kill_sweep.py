@@ -66,6 +66,7 @@ FLOWS = {
     "claim": Flow((), {"one": 1}, before=(("deposit", "f0", "one"),), command=("take", "pass")),
     "claim-sidecar": Flow((), {"one": 1}, before=(("deposit-big", "f0", "one"),), command=("take", "pass"), big=True),
     "deposit": Flow((), {"one": 1}, command=("deposit", "f0", "one"), instead=({}, 0)),
+    "deposit-key": Flow((), {"one": 1}, command=("deposit-key", "f0", "one"), instead=({}, 0)),
     "deposit-sidecar": Flow((), {"one": 1}, command=("deposit-big", "f0", "one"), instead=({}, 0), big=True),
     "foreign": Flow(("one", "two"), {"one": 1, "two": 1}, command=("foreign", "incoming"), at_death=("foreign", "incoming")),
     "foreign-mount": Flow(("one", "two"), {"one": 1, "two": 1}, command=("foreign", "{mount}"), at_death=("foreign", "{mount}"),

@@ -8,6 +8,7 @@
 //   spool_drive DIR DURABILITY recover              what a loader does at its start
 //   spool_drive DIR DURABILITY foreign DIRECTORY    the chore that takes what may not be tagged, from there to a/main
 //   spool_drive DIR DURABILITY deposit NAME TEXT    a listener's file for a/main; says "acknowledged" when it is
+//   spool_drive DIR DURABILITY deposit-key NAME TEXT   the same, with a key: a repeat is the same file
 //   spool_drive DIR DURABILITY deposit-big NAME TEXT   the same, with more tags than an attribute holds
 //   spool_drive DIR DURABILITY drain FLOW [FAR]     until nothing moves any more
 // FLOW: pass end rewrite fan deliver deliver-new far fail retry grow batch group. FAR: where the flow "far" delivers to.
@@ -89,9 +90,9 @@ class Drive {
     for (const std::string& name : must(spool_.disk().list(directory))) must(accept_foreign(spool_, kFirst.step, directory, name, {}));
   }
 
-  void deposit(const std::string& name, const std::string& text, bool big) {
-    Deposit deposit = must(Deposit::open(spool_));
-    if (::write(deposit.file(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) die(Error{Code::kIo, errno, "cannot write"});
+  void deposit(const std::string& name, const std::string& text, bool big, const std::string& key) {
+    Deposit deposit = must(Deposit::open(spool_, key));
+    if (!deposit.is_repeat() && ::write(deposit.file(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) die(Error{Code::kIo, errno, "cannot write"});
     TagSet tags;
     if (big) must(tags.set("big", kMoreThanAnAttribute));
     must(deposit.commit(kFirst.step, name, "drive", tags));
@@ -218,7 +219,7 @@ int main(int argc, char** argv) {
   const auto argument = [&](std::size_t number) { return number < arguments.size() ? arguments[number] : ""; };
   const std::string what = argument(3), first = argument(4), second = argument(5);
   if (what.empty()) {
-    std::cerr << "usage: spool_drive DIR DURABILITY take|hold|reap|recover|foreign|deposit|deposit-big|drain [ARGUMENT ...]\n";
+    std::cerr << "usage: spool_drive DIR DURABILITY take|hold|reap|recover|foreign|deposit|deposit-big|deposit-key|drain [ARGUMENT ...]\n";
     return 2;
   }
   ::umask(077);
@@ -228,7 +229,7 @@ int main(int argc, char** argv) {
   if (what == "reap") drive.reap(static_cast<unsigned>(std::stoul(first)));
   if (what == "recover") drive.recover();
   if (what == "foreign") drive.foreign(first);
-  if (what.starts_with("deposit")) drive.deposit(first, second, what == "deposit-big");
+  if (what.starts_with("deposit")) drive.deposit(first, second, what == "deposit-big", what == "deposit-key" ? Deposit::key_of("drive", "key") : "");
   if (what == "drain") drive.drain(first);
   return 0;
 }

@@ -123,7 +123,7 @@ class Source : public sdk::Listener {
   mfdata_rc deposit(const std::string& word) {
     const mfdata_host* host = component().host();
     mfdata_deposit* deposit = nullptr;
-    mfdata_rc rc = host->deposit_open(component().raw(), sdk::c(target_), sdk::c(word + ".txt"), &deposit);
+    mfdata_rc rc = host->deposit_open(component().raw(), sdk::c(target_), sdk::c(word + ".txt"), nullptr, &deposit);
     if (rc != MFDATA_OK) return rc;
     rc = host->deposit_write(component().raw(), deposit, word.data(), word.size());
     (void)host->deposit_tag(component().raw(), deposit, sdk::c("source"), sdk::c("probe"));

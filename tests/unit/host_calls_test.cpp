@@ -56,7 +56,7 @@ void destroy(void*, mfdata_ctx*) {}
 
 constexpr mfdata_step kStep = {sizeof(mfdata_step), 0, create, process, nullptr, nullptr, nullptr, nullptr, destroy};
 constexpr mfdata_step kBatch = {sizeof(mfdata_step), 0, create, nullptr, process_batch, nullptr, nullptr, nullptr, destroy};
-constexpr mfdata_listener kListener = {sizeof(mfdata_listener), 0, create, run, stop, destroy};
+constexpr mfdata_listener kListener = {sizeof(mfdata_listener), 0, create, run, stop, destroy, nullptr, nullptr, nullptr};
 constexpr mfdata_component kMain = {sizeof(mfdata_component), MFDATA_KIND_STEP, "main", "", &kStep};
 constexpr mfdata_component kOfBatches = {sizeof(mfdata_component), MFDATA_KIND_STEP, "batch", "", &kBatch};
 constexpr mfdata_component kSource = {sizeof(mfdata_component), MFDATA_KIND_LISTENER, "source", "", &kListener};
@@ -177,14 +177,14 @@ TEST_CASE("a deposit that was committed or aborted is told from a live one, and 
   const Result result = listen(harness, [](const Call& call) {
     const mfdata_host& h = *call.host;
     mfdata_deposit *one = nullptr, *other = nullptr;
-    REQUIRE(h.deposit_open(call.ctx, c("archive/main"), c("one"), &one) == MFDATA_OK);
+    REQUIRE(h.deposit_open(call.ctx, c("archive/main"), c("one"), nullptr, &one) == MFDATA_OK);
     CHECK(h.deposit_write(call.ctx, one, "x", 1) == MFDATA_OK);
     CHECK(h.deposit_write(call.ctx, one, nullptr, 1) == MFDATA_E_ARG);
     CHECK(h.deposit_write(call.ctx, one, "x", kHuge) == MFDATA_E_ARG);
     CHECK(h.deposit_tag(call.ctx, one, {"n", kHuge}, c("v")) == MFDATA_E_ARG);
     CHECK(h.deposit_tag(call.ctx, one, c("n"), {nullptr, 2}) == MFDATA_E_ARG);
     CHECK(h.deposit_commit(call.ctx, one, nullptr, nullptr) == MFDATA_OK);
-    REQUIRE(h.deposit_open(call.ctx, c("archive/main"), c("other"), &other) == MFDATA_OK);
+    REQUIRE(h.deposit_open(call.ctx, c("archive/main"), c("other"), nullptr, &other) == MFDATA_OK);
     CHECK(other != one);  // a stale handle never means a later deposit
     CHECK(h.deposit_commit(call.ctx, one, nullptr, nullptr) == MFDATA_E_STATE);
     CHECK(h.deposit_write(call.ctx, one, "x", 1) == MFDATA_E_STATE);
@@ -209,7 +209,7 @@ TEST_CASE("of threads that commit, write and abort one deposit at the same time 
   const Result result = listen(harness, [&](const Call& call) {
     for (int round = 0; round < 50; ++round) {
       mfdata_deposit* deposit = nullptr;
-      REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c(""), &deposit) == MFDATA_OK);
+      REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c(""), nullptr, &deposit) == MFDATA_OK);
       std::vector<std::thread> threads;
       for (int thread = 0; thread < 4; ++thread) {
         threads.emplace_back([&, thread] {
@@ -232,7 +232,7 @@ TEST_CASE("a deposit that is left open when its listener ends leaves nothing in 
   Harness harness(probe());
   listen(harness, [](const Call& call) {
     mfdata_deposit* deposit = nullptr;
-    REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c("x"), &deposit) == MFDATA_OK);
+    REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c("x"), nullptr, &deposit) == MFDATA_OK);
     CHECK(call.host->deposit_write(call.ctx, deposit, "x", 1) == MFDATA_OK);
   });
   int rooms = 0;
@@ -250,12 +250,12 @@ TEST_CASE("the name of a deposit is one name in a directory, or a wrong argument
     const std::string too_long(256, 'n');
     for (const std::string_view name : {std::string_view("a/b"), std::string_view("/"), std::string_view("."), std::string_view(".."), std::string_view("a\0b", 3), std::string_view(too_long)}) {
       mfdata_deposit* deposit = nullptr;
-      CHECK(call.host->deposit_open(call.ctx, c("archive/main"), c(name), &deposit) == MFDATA_E_ARG);
+      CHECK(call.host->deposit_open(call.ctx, c("archive/main"), c(name), nullptr, &deposit) == MFDATA_E_ARG);
       CHECK(deposit == nullptr);
     }
     for (const std::string_view name : {std::string_view(longest), std::string_view("...")}) {
       mfdata_deposit* deposit = nullptr;
-      REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c(name), &deposit) == MFDATA_OK);
+      REQUIRE(call.host->deposit_open(call.ctx, c("archive/main"), c(name), nullptr, &deposit) == MFDATA_OK);
       CHECK(call.host->deposit_commit(call.ctx, deposit, nullptr, nullptr) == MFDATA_OK);
     }
   });
@@ -495,9 +495,9 @@ TEST_CASE("a delivered file has permission bits only, whatever is asked for") {
       CHECK(call.host->deliver(call.ctx, call.files[0], MFDATA_OP_COPY, c(place), &how) == MFDATA_E_ARG);
     }
     how.mode = 0755;
-    how.reserved0 = 04755;
+    how.directory_mode = 04755;
     CHECK(call.host->deliver(call.ctx, call.files[0], MFDATA_OP_COPY, c(place), &how) == MFDATA_E_ARG);
-    how.reserved0 = 02775;
+    how.directory_mode = 02775;
     how.flags = MFDATA_DELIVERY_MKDIRS;
     how.basename = c("sub/f");
     return call.host->deliver(call.ctx, call.files[0], MFDATA_OP_MOVE, c(place), &how);

@@ -1,10 +1,14 @@
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <tuple>
 
 #include "wire/rule_codec.hpp"
 #include "wire/worker_protocol.hpp"
 #include "wire/worker_settings.hpp"
+#include "worker/channel.hpp"
 
 using namespace mfdata;
 
@@ -18,16 +22,50 @@ static T round_trip(const T& message) {
 
 TEST_CASE("messages_read_back") {
   CHECK(round_trip(wire::Jobs{{{1, 0, "a"}, {2, 7, "name with \n and \x1b", true, true, true}}}).jobs[1] == wire::JobName{2, 7, "name with \n and \x1b", true, true, true});
-  wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why", "name"};
+  wire::Done done{5, wire::Outcome::kFailed, true, false, 10, 20, 30, {1, 2}, "why", 40, "name"};
   const auto results = round_trip(wire::Results{{done, done}});
   CHECK(results.done.size() == 2);
   CHECK(results.done[1].reason == "why");
   CHECK(results.done[1].waits_as == "name");
+  CHECK(results.done[1].pause_ms == 40);
   CHECK(results.done[1].routed == std::vector<std::uint16_t>{1, 2});
   CHECK(round_trip(wire::Ready{"1.0", 100}).batch == 100);
   CHECK(round_trip(wire::SettledFile{"u", 2, true, "crashed"}).crashes == 2);
   CHECK(round_trip(wire::SettledFile{"u", 0, false, "finished", "/archive/x"}).delivered == "/archive/x");
   CHECK(round_trip(wire::Metrics{{{1, "n", "h", {{"k", "v"}}, {0.5}, 2}}}).deltas[0].labels[0].second == "v");
+}
+
+TEST_CASE("a_listening_socket_comes_with_its_answer_or_with_an_error") {
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  const FileDescriptor loader(ends[0]);
+  Channel channel{FileDescriptor(ends[1])};
+  int pipe[2];
+  REQUIRE(::pipe2(pipe, O_CLOEXEC) == 0);
+  const FileDescriptor out(pipe[0]), in(pipe[1]);
+  REQUIRE(wire::send_with_descriptor(loader.get(), {""}, in.get()));
+  auto given = channel.ask_socket("127.0.0.1:1", 0);
+  REQUIRE(given);
+  REQUIRE(::write(given->get(), "x", 1) == 1);  // the same pipe
+  char byte = 0;
+  CHECK((::read(out.get(), &byte, 1) == 1 && byte == 'x'));
+  REQUIRE(wire::send_with_descriptor(loader.get(), {"in use"}, -1));
+  auto refused = channel.ask_socket("127.0.0.1:1", 0);
+  CHECK((!refused && refused.error().text == "in use"));
+  const std::string stop = wire::encode(wire::Stop{});
+  REQUIRE(::send(loader.get(), stop.data(), stop.size(), 0) > 0);
+  CHECK_FALSE(channel.ask_socket("127.0.0.1:1", 0));
+  std::deque<wire::JobName> none;
+  CHECK(channel.receive(none, 0));  // the stop is not forgotten
+}
+
+TEST_CASE("health_and_requests_of_listeners_read_back") {
+  const auto health = round_trip(wire::Health{2, "no broker"});
+  CHECK((health.state == 2 && health.text == "no broker"));
+  CHECK_FALSE(wire::decode(wire::encode(wire::Health{3, ""})));
+  const auto wanted = round_trip(wire::SocketRequest{"/run/x.sock", 0600});
+  CHECK((wanted.address == "/run/x.sock" && wanted.mode == 0600));
+  CHECK(round_trip(wire::SocketAnswer{"in use"}).error == "in use");
 }
 
 TEST_CASE("what is told of followed files reads back, as large as it can be") {
@@ -62,7 +100,7 @@ TEST_CASE("questions_and_answers_of_predicates_read_back") {
 }
 
 TEST_CASE("a_cut_or_changed_message_never_reads_past_its_end") {
-  const std::string packet = wire::encode(wire::Results{{wire::Done{5, wire::Outcome::kOk, false, true, 1, 2, 3, {1}, "r", "w"}}});
+  const std::string packet = wire::encode(wire::Results{{wire::Done{5, wire::Outcome::kOk, false, true, 1, 2, 3, {1}, "r", 4, "w"}}});
   for (std::size_t length = 0; length < packet.size(); ++length) CHECK_FALSE(wire::decode(packet.substr(0, length)));
   CHECK_FALSE(wire::decode(packet + "x"));
   std::string outcome = packet;

@@ -63,6 +63,30 @@ TEST_CASE("what_crashed_or_was_in_hand_when_the_loader_died_runs_alone") {
   CHECK(alone == std::map<std::string, bool>{{"a", false}, {"in hand", true}, {"c~1", true}});
 }
 
+TEST_CASE("a_step_that_yields_gets_nothing_until_its_pause_is_over_and_others_do") {
+  Bench b;
+  b.schedule.worker_ready(1, 0, 0);
+  b.schedule.worker_ready(2, 1, 0);
+  b.offer("a");
+  CHECK(b.hand_out() == Names{"a"});
+  wire::Done done;
+  done.id = b.ids["a"];
+  done.outcome = Outcome::kYielded;
+  done.pause_ms = 500;
+  b.schedule.finished(1, done, b.now);
+  b.offer("a");
+  b.offer("other", Lane::kHop, 1);
+  CHECK(b.hand_out().empty());
+  CHECK(b.schedule.rests_until(0) == b.now + 500 * kMillisecond);
+  CHECK(b.schedule.next_wakeup(b.now) == b.now + 500 * kMillisecond);
+  CHECK(b.schedule.mood(0) == Schedule::Mood::kRunning);
+  b.now += 499 * kMillisecond;
+  CHECK(b.hand_out().empty());
+  b.now += kMillisecond;
+  CHECK(b.hand_out() == Names{"a"});
+  CHECK(b.schedule.rests_until(0) == 0);
+}
+
 TEST_CASE("a_name_is_in_flight_once_and_looked_at_again_when_it_came_again") {
   Bench b;
   b.schedule.worker_ready(1, 0, 0);

@@ -4,13 +4,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/filesystem/operations.hpp>
 #include <fstream>
+#include <thread>
 
 #include "libmfdata/arrival.hpp"
 #include "libmfdata/collection.hpp"
 #include "libmfdata/delivery.hpp"
 #include "libmfdata/deposit.hpp"
+#include "libmfdata/digest.hpp"
 #include "libmfdata/ending.hpp"
 #include "libmfdata/foreign_arrival.hpp"
 #include "libmfdata/open_writers.hpp"
@@ -19,6 +22,7 @@
 #include "libmfdata/trashed_file.hpp"
 #include "libmfdata/waiting_file.hpp"
 #include "place.hpp"
+#include "worker/deposit_committer.hpp"
 
 namespace fs = boost::filesystem;
 using namespace mfdata;
@@ -237,16 +241,16 @@ TEST_CASE("deposits_of_the_dead_are_removed_and_those_of_the_living_go_on") {
   auto living = Deposit::open(*p.spool);
   REQUIRE(living);
   REQUIRE(write_all(living->file(), "page", "a deposit"));
-  p.write("tmp/accept/" + living->uid() + ".context", "being written");
+  p.write("tmp/accept/" + living->uid() + ".0.context", "being written");
   const std::string dead = fresh_uid();
   p.write("tmp/accept/" + dead + ".0", "half");
   p.write("tmp/context/" + dead, "its sidecar");
-  p.write("tmp/accept/" + fresh_uid() + ".context", "of a deposit that went");
+  p.write("tmp/accept/" + fresh_uid() + ".0.context", "of a deposit that went");
   fs::create_directory(p.root / "tmp/accept" / fresh_uid());  // an accept
   REQUIRE(recover_deposits(*p.spool));
   CHECK(p.list("tmp/accept").size() == 3);
   CHECK(fs::exists(p.root / "tmp/accept" / (living->uid() + ".0")));
-  CHECK(fs::exists(p.root / "tmp/accept" / (living->uid() + ".context")));
+  CHECK(fs::exists(p.root / "tmp/accept" / (living->uid() + ".0.context")));
   CHECK(p.list("tmp/context").empty());
   REQUIRE(living->commit(p.slot.step, "f", "drive", {}));
   CHECK(p.list("step." + p.slot.step) == Names{living->uid() + ".0"});
@@ -384,6 +388,110 @@ TEST_CASE("a_deposit_is_visible_when_it_is_committed_and_gone_when_it_is_not") {
   CHECK(claimed->job->context.tags.get("first.core.original_basename") == "name");
 }
 
+namespace {
+
+// Content and key of a deposit that is not committed yet.
+Deposit deposited(const Place& p, const std::string& key, const std::string& content = "content") {
+  auto deposit = Deposit::open(*p.spool, key);
+  REQUIRE(deposit);
+  if (!deposit->is_repeat()) REQUIRE(write_all(deposit->file(), content, ""));
+  return std::move(*deposit);
+}
+
+}  // namespace
+
+TEST_CASE("deposits_with_the_same_key_are_one_file") {
+  Place p;
+  const std::string key = Deposit::key_of("a/main", "message 1");
+  CHECK(key != Deposit::key_of("b/main", "message 1"));
+  Deposit first = deposited(p, key), second = deposited(p, key);  // at the same time
+  const TagSet tags;
+  REQUIRE(first.commit("a.main", "one", "d", tags));
+  REQUIRE(second.commit("a.main", "two", "d", tags));
+  CHECK((second.is_repeat() && second.uid() == first.uid()));
+  Deposit third = deposited(p, key);
+  CHECK((third.is_repeat() && third.uid() == first.uid()));
+  REQUIRE(third.commit("a.main", "three", "d", tags));
+  CHECK(p.list("step.a.main").size() == 1);
+  CHECK(p.list("tmp/accept").empty());
+}
+
+TEST_CASE("key_of_a_deposit_that_came_to_nothing_is_free") {
+  Place p;
+  const std::string key = Deposit::key_of("a/main", "k");
+  const TagSet tags;
+  { const Deposit given_up = deposited(p, key); }
+  CHECK_FALSE(deposited(p, key).commit("no.step", "one", "d", tags));
+  CHECK(p.list("tmp/keys").empty());
+  // Its process died with the key taken, and before the file had its name.
+  const std::string uid = fresh_uid();
+  p.write("tmp/accept/" + uid + '.' + key, "half");
+  REQUIRE(p.spool->disk().symlink(uid + " a.main", layout::key(key)));
+  Deposit meanwhile = deposited(p, key);
+  CHECK_FALSE(meanwhile.is_repeat());
+  CHECK(meanwhile.commit("a.main", "one", "d", tags).is(Code::kBusy));
+  REQUIRE(recover_deposits(*p.spool));
+  CHECK(p.list("tmp/keys").empty());
+  Deposit again = deposited(p, key);
+  CHECK_FALSE(again.is_repeat());
+  REQUIRE(again.commit("a.main", "one", "d", tags));
+  p.write("tmp/accept/" + fresh_uid() + '.' + key, "half");
+  REQUIRE(recover_deposits(*p.spool));  // of another one: the key stays
+  CHECK(p.list("tmp/keys") == Names{key});
+}
+
+TEST_CASE("deposits_that_are_committed_together_have_their_own_results") {
+  Place p;
+  const TagSet tags;
+  std::vector<Deposit> deposits;
+  for (int i = 0; i < 20; ++i) deposits.push_back(deposited(p, i % 2 ? Deposit::key_of("l", std::to_string(i / 4)) : ""));
+  std::vector<Deposit::Order> orders;
+  for (int i = 0; i < 20; ++i) orders.push_back({&deposits[static_cast<std::size_t>(i)], i == 6 ? "no.step" : "a.main", std::to_string(i), "d", &tags, {}});
+  Deposit::commit_all(*p.spool, orders);
+  for (std::size_t i = 0; i < 20; ++i) CHECK(bool(orders[i].result) == (i != 6));
+  CHECK(p.list("step.a.main").size() == 9 + 5);  // each key twice
+}
+
+TEST_CASE("many_threads_and_callbacks_share_a_committer") {
+  Place p;
+  const TagSet tags;
+  std::atomic<int> told{0};
+  {
+    DepositCommitter committer(*p.spool);
+    std::vector<std::thread> threads;
+    for (int thread = 0; thread < 8; ++thread) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 20; ++i) {
+          auto deposit = std::make_shared<Deposit>(*Deposit::open(*p.spool));
+          Deposit::Order order{deposit.get(), "a.main", "name", "d", &tags, {}};
+          if (i % 2) {
+            committer.commit_later(order, [deposit, &told](const Result<void>& result) { told += bool(result); });
+          } else if (committer.commit(order)) {
+            ++told;
+          }
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  CHECK(told == 160);
+  CHECK(p.list("step.a.main").size() == 160);
+}
+
+TEST_CASE("digests_are_those_of_the_standards") {
+  const auto of = [](const char* algorithm) {
+    auto digest = Digest::of(algorithm);
+    REQUIRE(digest);
+    digest->add("a");
+    digest->add("bc");
+    return hexadecimal(digest->take());
+  };
+  CHECK(of("md5") == "900150983cd24fb0d6963f7d28e17f72");  // RFC 1321
+  CHECK(of("sha-256") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-4
+  CHECK(of("sha3-256") == "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532");  // FIPS 202
+  CHECK_FALSE(Digest::of("sha256"));
+}
+
 TEST_CASE("a_waiting_file_that_cannot_go_to_trash_waits_on") {
   Place p;
   p.write("incoming/x", "data");
@@ -392,13 +500,30 @@ TEST_CASE("a_waiting_file_that_cannot_go_to_trash_waits_on") {
   const auto files = waiting_files(*p.spool, p.slot.step);
   REQUIRE(files);
   REQUIRE(files->size() == 1);
-  p.write("trash/a.main/" + job.name.spell(), "somebody else's");
+  fs::remove_all(p.root / "trash/a.main");
+  p.write("trash/a.main", "somebody else's");
   const Slot tool{p.slot.step, kToolSlot};
   REQUIRE(open_slot(*p.spool, tool));
   CHECK_FALSE(trash_waiting(*p.spool, files->front(), "expired", "too old", tool));
   CHECK(p.list("step.a.main") == Names{job.name.spell()});
   CHECK(p.list(tool.in()).empty());
+  CHECK(p.read(p.root / "trash/a.main") == "somebody else's");
+}
+
+TEST_CASE("a_waiting_file_whose_name_is_taken_in_trash_goes_there_under_another_uid") {
+  Place p;
+  p.write("incoming/x", "data");
+  Job job = p.accepted("x");
+  REQUIRE(give_back(*p.spool, p.slot, job));
+  const auto files = waiting_files(*p.spool, p.slot.step);
+  REQUIRE((files && files->size() == 1));
+  p.write("trash/a.main/" + job.name.spell(), "somebody else's");
+  const Slot tool{p.slot.step, kToolSlot};
+  REQUIRE(open_slot(*p.spool, tool));
+  REQUIRE(trash_waiting(*p.spool, files->front(), "expired", "too old", tool));
+  CHECK(p.list("step.a.main").empty());
   CHECK(p.read(p.root / "trash/a.main" / job.name.spell()) == "somebody else's");
+  CHECK(p.list("trash/a.main").size() == 4);  // the other one; ours, its note and its tags
 }
 
 TEST_CASE("what_a_killed_tool_had_in_its_slot_goes_back_before_its_step") {

@@ -16,11 +16,13 @@ struct Lifetimes {  // seconds; 0: for ever
   double trash_s = 0;
   double tmp_s = 0;
   double backlog_s = 0;
+  double keys_s = 0;
 };
 
 struct Collected {
   std::size_t purged = 0;     // files in trash
   std::size_t expired = 0;    // waiting files that went to trash
+  std::size_t forgotten = 0;  // keys of deposits
   std::size_t swept = 0;      // scratch directories of dead slots
   std::size_t released = 0;   // slots of tools that were killed
   std::optional<std::size_t> in_trash;  // files that are left there, when there was time to count them

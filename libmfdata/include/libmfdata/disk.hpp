@@ -46,6 +46,8 @@ class Disk {
   Result<void> replace(const std::string& from, const std::string& to) const;  // plain rename
   Result<void> link(const std::string& from, const std::string& to) const;
   Result<void> unlink(const std::string& path) const;
+  Result<void> symlink(const std::string& content, const std::string& path) const;
+  Result<std::string> read_link(const std::string& path) const;
   Result<void> make_directory(const std::string& path) const;    // 0700
   Result<void> ensure_directory(const std::string& path) const;  // with its parents; several system calls
   Result<void> remove_directory(const std::string& path) const;
@@ -58,6 +60,7 @@ class Disk {
   std::uint64_t free_bytes() const;
   bool nearly_full() const;
   Result<void> sync(const std::string& path) const;
+  Result<void> sync_filesystem() const;  // syncfs(2): what is written by others too
 
  private:
   Disk(std::string root, FileDescriptor directory, dev_t device)

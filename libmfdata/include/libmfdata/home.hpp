@@ -28,6 +28,8 @@ struct Home {
   boost::filesystem::path paused_steps() const { return run() / "paused.json"; }
   boost::filesystem::path stopped_plugins() const { return run() / "stopped.json"; }
   boost::filesystem::path control_socket() const { return run() / "control.sock"; }
+  // What a component has to remember: its alone, over restarts and upgrades.
+  boost::filesystem::path state_of(const std::string& plugin, const std::string& component) const { return root / "var/state" / plugin / component; }
   boost::filesystem::path boot_id() const { return run() / "boot_id"; }
 };
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -142,6 +143,9 @@ struct Settings {
 
   // A warning: `where` may be empty when no file says it.
   void warn(const Location& where, std::string text, std::string hint = "");
+
+  // Every watched directory, as it is configured (relative to the data directory, or absolute), sorted, and the steps that take its files.
+  std::map<std::string, std::vector<const StepSettings*>> watched() const;
 
   const PluginSettings* find_plugin(const std::string& name) const;
   const StepSettings* find_step(const std::string& slashed) const;  // "plugin/step"

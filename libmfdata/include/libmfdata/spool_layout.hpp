@@ -12,12 +12,15 @@ inline constexpr const char* kIncoming = "incoming";
 inline constexpr const char* kCommit = "tmp/commit";
 inline constexpr const char* kAccept = "tmp/accept";
 inline constexpr const char* kSidecars = "tmp/context";
+inline constexpr const char* kKeys = "tmp/keys";
 
 inline std::string step_directory(const std::string& step) { return "step." + step; }
 inline std::string waiting_directory(const std::string& step) { return "step." + step + "_reinject"; }
 inline std::string trash_directory(const std::string& step) { return "trash/" + step; }
 inline std::string sidecar(const std::string& uid) { return std::string(kSidecars) + '/' + uid; }
 inline std::string commit(const std::string& id) { return std::string(kCommit) + '/' + id; }
+// A symbolic link: to "<uid> <step>" of the deposit that came with the key first.
+inline std::string key(const std::string& hash) { return std::string(kKeys) + '/' + hash; }
 inline std::string accept(const std::string& entry) { return std::string(kAccept) + '/' + entry; }
 
 // What names of ours in directories of others begin with: a file that is being accepted, a copy that is being delivered.

@@ -74,7 +74,7 @@ typedef struct mfdata_harness_file {
   uint32_t struct_size, flags;
   const char *path;        /* copied from there; NULL: `content` is what is in it */
   mfdata_str content;
-  const char *name;        /* its first.core.original_basename; NULL: the last part of `path`, or "file" */
+  const char *name;        /* its first.core.original_basename, one name in a directory; NULL: the last part of `path`, or "file" */
   const char *const *tags; /* "NAME=VALUE", the list ends with NULL; NULL: none */
 } mfdata_harness_file;
 
@@ -83,13 +83,14 @@ typedef struct mfdata_harness_pair {
   mfdata_str name, value;
 } mfdata_harness_pair;
 
-/* No single input is known that an output came from (of a batch, without tags). */
+/* No single input that an output came from: it is of a whole batch of several files (tmp_file or adopt without `inherit`), of a
+ * listener, or it was delivered from a batch without its tags. */
 #define MFDATA_HARNESS_NO_INPUT UINT32_MAX
 
 /* A file that came out. Since 1.0. */
 typedef struct mfdata_harness_output {
   uint32_t struct_size;
-  uint32_t input;     /* index of the file that it came from; of a listener: MFDATA_HARNESS_NO_INPUT */
+  uint32_t input;     /* index of the file that it came from, or MFDATA_HARNESS_NO_INPUT */
   mfdata_str to;      /* "plugin/step", or the absolute directory that it was delivered to */
   mfdata_str name;    /* of a delivery the name it has there; else first.core.original_basename */
   mfdata_str path;    /* where it stands, until the harness is closed; a delivery for good, unless it is in the home */
@@ -123,7 +124,7 @@ typedef struct mfdata_harness_log {
 typedef struct mfdata_harness_metric {
   uint32_t struct_size;
   int32_t kind;       /* MFDATA_COUNTER, MFDATA_GAUGE, MFDATA_HISTOGRAM */
-  mfdata_str name;    /* as exported: mfdata_plugin_... */
+  mfdata_str name;    /* as exported: mfdata_plugin_<plugin>_<name> */
   const mfdata_harness_pair *labels;
   uint32_t n_labels;
   uint32_t changes;   /* observations of a histogram, settings of a gauge; of a counter it says nothing */

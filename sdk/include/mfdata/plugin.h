@@ -2,21 +2,25 @@
  *
  * A plugin exports one function, `mfdata_plugin_v1`, which returns its constant description: the components it
  * offers. The host creates components, calls them with a `mfdata_host` table and a context pointer, and takes what
- * they staged when they return OK. This is release candidate 1.0-rc1: from it on the interface is only appended to. Its
+ * they staged when they return OK. This is release candidate 1.0-rc2: from it on the interface is only appended to. Its
  * rules are numbered in doc/plugin_abi.md; in short:
  *
  *  - Valid C99 to C17 and C++11 to C++20. No C++ type, exception, enum, bool, long, varargs or FILE* crosses.
- *  - Strings are bytes with a length (`mfdata_str`), not terminated, not necessarily UTF-8.
+ *  - Strings are bytes with a length (`mfdata_str`), not necessarily UTF-8. Those of the host have a zero byte behind
+ *    their end; those of a plugin need none. A zero byte inside is a byte as any other.
  *  - Nobody frees the other's memory. What the host returns lives until the callback that got it returns; what a
  *    plugin passes in is copied before the call returns.
  *  - Structures that begin with `struct_size` grow at the end, by whole 8-byte groups: test a member that is newer
- *    than MFDATA_NEED_MINOR with MFDATA_HAS before use. Members that are reserved are zero.
+ *    than MFDATA_NEED_MINOR with MFDATA_HAS before use. Members that are reserved are zero. Who fills a structure sets
+ *    struct_size to its sizeof: less than it was in 1.0 is E_ARG, and in a description the plugin is refused.
  *  - Threads. [create] [call] [any]: only in create; only on the thread and during the callback that was given this
  *    context; on any thread of the plugin from create until destroy returns.
- *  - Errors are negative codes. A wrong argument never crashes the host: E_ARG; a flag that it does not know:
- *    E_UNSUPPORTED, and nothing is done.
- *  - Time. `timeout` bounds every call for a file, and tick, drain, destroy and the stop of a listener; `start_timeout` bounds
- *    create. What takes longer is killed with everything it started.
+ *  - Errors are negative codes. A wrong argument never crashes the host: E_ARG (also a length above 2^30, and NULL with
+ *    a length); a flag that it does not know: E_UNSUPPORTED, and nothing is done.
+ *  - No exception leaves a host function: when memory runs out in it, it returns E_NOMEM. One that leaves a function of
+ *    the plugin which the host calls inside of its own (mfdata_tag_visit) ends there with E_EXCEPTION.
+ *  - Time. `timeout` bounds every call for a file, and tick, drain, destroy and the stop of a listener; `start_timeout`
+ *    bounds create. What takes longer is killed with everything it started.
  *  - Processes. A plugin may fork. The child calls no host function and never returns from a callback: it calls exec, and
  *    _exit when that fails. The host ends a child that returns (exit status 127).
  *  - Descriptors. The host keeps descriptors of its own in the process, close-on-exec and at high numbers. A plugin closes
@@ -62,20 +66,28 @@ typedef struct mfdata_deposit mfdata_deposit; /* a new file that a listener writ
 #define MFDATA_SKIP 3      /* not for this step: unmatched_policy applies */
 #define MFDATA_CANCELLED 4 /* stopped on request (`cancelled`): back to the queue, nothing is charged; unasked it is a
                             * MFDATA_RETRY */
+#define MFDATA_YIELD 5     /* not now: back to the queue, nothing is charged, and the step treats no file before the
+                            * delay of set_retry_delay (1 second when none is set) has passed */
 
-/* Errors of host functions. Returned from a step they mean MFDATA_FAIL; but for MFDATA_E_FULL, when a write of its own met
- * a full disk: then the file waits for room, and no policy applies. */
+/* Errors of host functions. A step may return the one that it met: MFDATA_E_IO, MFDATA_E_NOMEM and MFDATA_E_BUSY mean
+ * MFDATA_RETRY, since the system may grant the next time what it refuses now; MFDATA_E_FULL (also of its own writes) means
+ * that the file waits for room, and no policy applies; every other one means MFDATA_FAIL. plugin.hpp makes the same of an
+ * exception. */
 #define MFDATA_E_ARG (-1)         /* an argument is wrong: a name, a NULL, a value out of range */
 #define MFDATA_E_NOTFOUND (-2)    /* no such tag, key, step, directory */
 #define MFDATA_E_UNSUPPORTED (-3) /* this host or component kind does not offer it */
 #define MFDATA_E_IO (-4)          /* the system refused; the text is in the log */
 #define MFDATA_E_NOMEM (-5)
-#define MFDATA_E_STATE (-6)       /* not now: the file was moved already, the thread is not the right one */
+#define MFDATA_E_STATE (-6)       /* not now: the file was moved or the deposit ended already, the thread is not the right one */
 #define MFDATA_E_LIMIT (-7)       /* a bound of the host was passed: tags, outputs, series, name length */
 #define MFDATA_E_EXCEPTION (-8)   /* for plugins: an exception was caught at the boundary */
 #define MFDATA_E_ABI (-9)
 #define MFDATA_E_BUSY (-10)       /* back-pressure: try again after the delay of `pressure` */
 #define MFDATA_E_FULL (-11)       /* no space left on the disk */
+#define MFDATA_E_MISMATCH (-12)   /* a deposit has not the size or the digest that was expected */
+
+/* Not an error: deposit_open knows the key, and what was deposited with it first is or was in the spool. */
+#define MFDATA_REPEATED 1
 
 /* What emit and deliver do with a file. */
 #define MFDATA_OP_MOVE 1 /* the file itself; it can be staged once as a move */
@@ -95,20 +107,38 @@ typedef struct mfdata_deposit mfdata_deposit; /* a new file that a listener writ
 /* Flags of mfdata_tag_set_hop. */
 #define MFDATA_TAG_NO_LATEST 1u /* only "<n>.<plugin>.<step>.<name>", no "latest.<plugin>.<step>.<name>" */
 
-/* Called for each tag, in the order of their names; another value than 0 ends the iteration and is returned. */
+/* Called for each tag, in the order of their names; another value than 0 ends the iteration and is returned. Both texts
+ * live until it returns. */
 typedef mfdata_rc (*mfdata_tag_visit)(void *user, mfdata_str name, mfdata_str value);
 
 /* How a file is delivered to an absolute directory. Since 1.0. */
 typedef struct mfdata_delivery {
   uint32_t struct_size;
   uint32_t flags;          /* MFDATA_DELIVERY_* */
-  uint32_t mode;           /* permission bits of the delivered file, 0: as they are */
-  uint32_t reserved0;      /* permission bits of directories that are made; 0: those of the directory they are made in */
+  uint32_t mode;           /* permission bits of the delivered file (at most 0777), 0: as they are */
+  uint32_t directory_mode; /* the same of directories that are made (at most 03777), 0: those of the one they are made in */
   mfdata_str basename;     /* name there; empty: first.core.original_basename. May contain "/": sub-directories */
   mfdata_str tags_suffix;  /* companion "<name><suffix>" with the tags; empty: none */
 } mfdata_delivery;
 #define MFDATA_DELIVERY_DROP_TAGS 1u /* the delivered file carries no tags */
 #define MFDATA_DELIVERY_MKDIRS 2u    /* missing sub-directories of the directory are made; it itself only inside the home */
+
+/* More about a deposit. Since 1.0. */
+typedef struct mfdata_deposit_options {
+  uint32_t struct_size;
+  uint32_t flags;             /* MFDATA_DEPOSIT_* */
+  mfdata_str dirname;         /* first.core.original_dirname; empty: the name of the watched directory, or of the listener */
+  uint64_t expected_size;     /* in bytes; counts with MFDATA_DEPOSIT_SIZED */
+  mfdata_str digest_algorithm;/* "md5", "sha-256", "sha-384", "sha-512", "sha3-256", "sha3-384", "sha3-512"; empty: none */
+  mfdata_str digest;          /* the expected digest of the content, as bytes */
+  mfdata_str idempotency_key; /* 1 to 1024 bytes; empty: none. Deposits of this listener with the same key are one file */
+} mfdata_deposit_options;
+#define MFDATA_DEPOSIT_SIZED 1u /* expected_size counts: another size is a mismatch */
+
+/* How a component fares: report_health. */
+#define MFDATA_HEALTH_OK 0       /* all is well */
+#define MFDATA_HEALTH_DEGRADED 1 /* it works, or tries to: reconnecting, for example */
+#define MFDATA_HEALTH_FAILED 2   /* it cannot do its work; /readyz says so */
 
 /* Tells the end of a deposit that was committed with a callback; on a thread of the host. */
 typedef void (*mfdata_deposit_done)(void *user, mfdata_rc rc);
@@ -127,10 +157,10 @@ typedef struct mfdata_host {
   void (*log)(mfdata_ctx *ctx, int32_t level, mfdata_str message);
   int32_t (*log_enabled)(mfdata_ctx *ctx, int32_t level);
 
-  /* [create] [call] The reason of the result that follows: to the log and to trash. Returns `code`. At most 4096
-   * bytes. */
+  /* [create] [call] The reason of the result that follows: to the log and to trash. Returns `code`, whatever happens.
+   * At most 4096 bytes; line ends and blanks behind it are left out. */
   mfdata_rc (*set_error)(mfdata_ctx *ctx, mfdata_rc code, mfdata_str reason);
-  /* [call] In a batch: the reason of one file's result, and the delay of its retry (negative: the configured one). */
+  /* [call] In a batch: the reason of an input's result, and the delay of its retry (negative: the configured one). */
   mfdata_rc (*set_file_error)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str reason, int64_t delay_ms);
   /* [call] The delay of a MFDATA_RETRY that follows, instead of the configured one; at most retry_max_wait. */
   mfdata_rc (*set_retry_delay)(mfdata_ctx *ctx, int64_t delay_ms);
@@ -149,8 +179,9 @@ typedef struct mfdata_host {
   mfdata_rc (*config_count)(mfdata_ctx *ctx, mfdata_str path, uint64_t *count);
   mfdata_rc (*config_key)(mfdata_ctx *ctx, mfdata_str path, uint64_t index, mfdata_str *name);
 
-  /* [call] The absolute path of the file. An input may only be read: a file whose size or time changed under
-   * `process` fails. A file of tmp_file is the plugin's to write. The name in it means nothing. */
+  /* [call] The absolute path of the file. An input may only be read: a file whose size, time of modification or, on a local
+   * filesystem, time of change is another one after `process` fails. A file of tmp_file is the plugin's to write. The name
+   * in it means nothing. */
   mfdata_rc (*file_path)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str *path);
 
   /* [call] Tags of the file. Changes become visible with its outputs. E_ARG: bad or reserved name; E_LIMIT. */
@@ -158,7 +189,9 @@ typedef struct mfdata_host {
   mfdata_rc (*tag_set)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str name, mfdata_str value);
   mfdata_rc (*tag_delete)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str name);
   mfdata_rc (*tag_each)(mfdata_ctx *ctx, mfdata_file *file, mfdata_tag_visit visit, void *user);
-  /* Sets "<n>.<plugin>.<step>.<name>" of this hop and, unless flags say not, "latest.<plugin>.<step>.<name>". */
+  /* Sets "<n>.<plugin>.<step>.<name>" of this hop and, unless flags say not, "latest.<plugin>.<step>.<name>". <n> is the
+   * hop of the input that the file is, or inherits from. A new file that inherits from none gets the hop of the input of
+   * its call; in a batch, whose inputs may have made different numbers of hops, the highest of theirs. */
   mfdata_rc (*tag_set_hop)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str name, mfdata_str value, uint32_t flags);
   /* "latest.<plugin>.<step>.<name>"; an empty plugin or step: this one. */
   mfdata_rc (*tag_get_latest)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str plugin, mfdata_str step, mfdata_str name,
@@ -169,7 +202,7 @@ typedef struct mfdata_host {
    * inherits from, and becomes visible when that one is OK; with `inherit` NULL, when any input of the batch is. */
   mfdata_rc (*tmp_file)(mfdata_ctx *ctx, const mfdata_file *inherit, mfdata_file **file);
   /* [call] An empty directory of this call, for child processes; and a regular file with one link that was made in
-   * it as a file of ours (its path is relative to that directory, or absolute in it). */
+   * it as a file of ours (its path is relative to that directory, or absolute in it, and leads over no symbolic link). */
   mfdata_rc (*scratch_dir)(mfdata_ctx *ctx, mfdata_str *path);
   mfdata_rc (*adopt)(mfdata_ctx *ctx, mfdata_str path, const mfdata_file *inherit, mfdata_file **file);
 
@@ -179,26 +212,64 @@ typedef struct mfdata_host {
    * never overwritten: "-1", "-2", ... is put behind it. E_NOTFOUND: the directory is missing. */
   mfdata_rc (*deliver)(mfdata_ctx *ctx, mfdata_file *file, int32_t op, mfdata_str directory, const mfdata_delivery *how);
 
-  /* [create] A metric of the plugin, exported as mfdata_plugin_<name>. Names and label keys: [a-z_][a-z0-9_]{0,99}.
-   * At most 8 label_keys, label values of 200 bytes, 32 buckets (rising upper bounds of a histogram), 1000 series.
+  /* [create] A metric of the plugin, exported as mfdata_plugin_<plugin>_<name> with the label plugin="<plugin>", the name
+   * that the plugin is installed as; "-" in it becomes "_". Names and label keys: [a-z_][a-z0-9_]{0,99}; no key twice, none
+   * that begins with "__", and not le, quantile or plugin. `help` is one line of UTF-8 of at most 1000 bytes. At most 8
+   * label_keys, label values of 200 bytes (what is no UTF-8 in them is escaped), 32 finite buckets (rising upper bounds of a
+   * histogram), 1000 series. A metric that is made again has the id that it had. E_ARG: one of that name, or of a name
+   * that a histogram makes (<name>_bucket, _sum, _count), is there with another kind, other keys or buckets.
    * E_UNSUPPORTED: in a predicate. */
   mfdata_rc (*metric_new)(mfdata_ctx *ctx, int32_t kind, mfdata_str name, mfdata_str help,
                           const mfdata_str *label_keys, uint32_t n_keys, const double *buckets, uint32_t n_buckets,
                           uint64_t *id);
-  /* [any] Adds to a counter, sets a gauge, observes in a histogram. */
+  /* [any] Adds to a counter (E_ARG: a negative value), sets a gauge, observes in a histogram. */
   mfdata_rc (*metric_add)(mfdata_ctx *ctx, uint64_t id, double value, const mfdata_str *label_values, uint32_t n);
 
-  /* [any] For listeners only: E_UNSUPPORTED elsewhere. A new file for a step ("plugin/step") or, with an empty target, for [data] entry_step.
-   * `name` becomes first.core.original_basename. E_BUSY, E_FULL: nothing new is accepted now. */
-  mfdata_rc (*deposit_open)(mfdata_ctx *ctx, mfdata_str target, mfdata_str name, mfdata_deposit **deposit);
+  /* [any] The deposits of a listener: E_UNSUPPORTED in other components. A new file for `target`: a step
+   * ("plugin/step"), the path of a watched directory as watched_directory gives it, or, when it is empty, [data]
+   * entry_step. `name` becomes first.core.original_basename: 1 to 255 bytes without "/" and zero byte, not "." or
+   * ".."; an empty one stands for the deposit's uid. `how` may be NULL. E_BUSY, E_FULL: nothing new is accepted now. With
+   * an idempotency key: MFDATA_REPEATED with a deposit that takes what is written and forgets it, and whose commit
+   * confirms the first one. A deposit that was committed or aborted is no more: each call with it returns E_STATE. */
+  mfdata_rc (*deposit_open)(mfdata_ctx *ctx, mfdata_str target, mfdata_str name, const mfdata_deposit_options *how,
+                            mfdata_deposit **deposit);
   mfdata_rc (*deposit_write)(mfdata_ctx *ctx, mfdata_deposit *deposit, const void *bytes, size_t n);
   mfdata_rc (*deposit_tag)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_str name, mfdata_str value);
-  /* Consumes the deposit, whatever it returns. With `done` NULL it returns when the file is durable; otherwise it
-   * may return at once, and `done` tells. Only an OK may be acknowledged to a sender. */
+  /* Consumes the deposit, whatever it returns; E_STATE: it was consumed already. With `done` NULL it returns when the
+   * file is durable. Otherwise OK means that `done` is called exactly once, on a thread of the host, never inside this
+   * call, before destroy; an error means that it is never called. Only an OK, returned or told, may be acknowledged to
+   * a sender. E_MISMATCH: nothing was deposited; E_BUSY: another deposit with this key is on its way, try again. */
   mfdata_rc (*deposit_commit)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_deposit_done done, void *user);
   void (*deposit_abort)(mfdata_ctx *ctx, mfdata_deposit *deposit);
   /* [any] 0: files are welcome. E_BUSY or E_FULL otherwise, with the milliseconds to wait. */
   mfdata_rc (*pressure)(mfdata_ctx *ctx, int64_t *retry_after_ms);
+  /* The uid that the file has in the spool (of a repeat: that of the first one), for an answer to the sender. It lives
+   * until the deposit is committed or aborted. */
+  mfdata_rc (*deposit_uid)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_str *uid);
+  /* Sets "0.<plugin>.<listener>.<name>" and, unless flags say not, "latest.<plugin>.<listener>.<name>". */
+  mfdata_rc (*deposit_tag_hop)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_str name, mfdata_str value,
+                               uint32_t flags);
+  /* [any] The watched directories, absolute and sorted; E_NOTFOUND: no such index. The string lives as long as the
+   * component. */
+  mfdata_rc (*watched_directory)(mfdata_ctx *ctx, uint64_t index, mfdata_str *path);
+  /* [create] [call], of a listener [any]: a directory for what the component has to remember, made when it is missing,
+   * mode 0700; it stays over restarts and upgrades, one for each component. The string lives as long as the component. */
+  mfdata_rc (*state_dir)(mfdata_ctx *ctx, mfdata_str *path);
+  /* [any] How the component fares (MFDATA_HEALTH_*), with a text of at most 1000 bytes, for status, metrics and /readyz;
+   * kept until the next one, or until its process ends. */
+  mfdata_rc (*report_health)(mfdata_ctx *ctx, int32_t state, mfdata_str text);
+  /* [any] Of a listener: its path_changed is called after the file or directory at this absolute path, links followed,
+   * has become another one, or has changed; it is looked at about once a second. At most 64 paths. */
+  mfdata_rc (*watch_path)(mfdata_ctx *ctx, mfdata_str path);
+  /* [create] Of a listener: a bound, listening, non-blocking stream socket that the host keeps over restarts and
+   * upgrades of the listener, so that nobody who connects meanwhile is refused, and that all its processes share.
+   * `address`: "127.0.0.1:9091", "[::1]:9091", or a path beginning with "/" of a unix socket; `mode`: of that socket's
+   * permission bits, 0: 0660. The descriptor is the plugin's to close. E_ARG: no address; E_IO: it cannot be bound, the
+   * text is in the log. */
+  mfdata_rc (*listen_socket)(mfdata_ctx *ctx, mfdata_str address, uint32_t mode, int32_t *fd);
+  /* [call] Of a file of tmp_file or adopt: its first.core.original_basename, a name as for deposit_open, not empty.
+   * E_STATE: it is an input. */
+  mfdata_rc (*file_set_name)(mfdata_ctx *ctx, mfdata_file *file, mfdata_str name);
 } mfdata_host;
 
 /* What `create` gets. Lives until create returns; `host` and `ctx` until destroy returns. Since 1.0. */
@@ -245,6 +316,11 @@ typedef struct mfdata_listener {
   mfdata_rc (*run)(void *self, mfdata_ctx *ctx);
   void (*stop)(void *self); /* on another thread; may be called twice. `timeout` begins with it */
   void (*destroy)(void *self, mfdata_ctx *ctx);
+  /* Optional, on one thread of the host, another one than that of run, while it runs: about once a second; when
+   * `pressure` would answer something else; when a path of watch_path has changed. */
+  mfdata_rc (*tick)(void *self, mfdata_ctx *ctx, const mfdata_tick *tick);
+  void (*pressure_changed)(void *self, mfdata_ctx *ctx, mfdata_rc pressure, int64_t retry_after_ms);
+  void (*path_changed)(void *self, mfdata_ctx *ctx, mfdata_str path);
 } mfdata_listener;
 
 /* A predicate: a code rule of switch. It reads the file and its tags, and changes nothing. */

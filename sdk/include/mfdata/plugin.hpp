@@ -16,8 +16,11 @@
 
 #include <mfdata/plugin.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -44,8 +47,9 @@ inline void expect(mfdata_rc rc, const char* doing, std::string_view what) {
   if (rc >= 0) return;
   static constexpr const char* kNames[] = {"",          "bad argument",   "not found", "not supported by this host",
                                            "I/O error", "out of memory",  "not now",   "a limit was passed",
-                                           "exception", "ABI mismatch",   "busy",      "disk full"};
-  const char* why = rc >= -11 ? kNames[-rc] : "error";
+                                           "exception", "ABI mismatch",   "busy",      "disk full",
+                                           "not the expected size or digest"};
+  const char* why = rc >= -12 ? kNames[-rc] : "error";
   throw Error(rc, std::string(doing) + " \"" + std::string(what) + "\": " + why);
 }
 
@@ -64,6 +68,10 @@ struct Result {
   // The plugin's own write met a full disk: the file waits for room, whatever its failure policy is.
   static Result disk_full(std::string reason) { return {MFDATA_E_FULL, std::move(reason), {}}; }
   static Result cancelled() { return {MFDATA_CANCELLED, "", {}}; }
+  // Not now: the file goes back uncharged, and the step gets none for a while (one second when nothing else is said).
+  static Result yield(std::string reason, std::optional<std::int64_t> delay_ms = {}) {
+    return {MFDATA_YIELD, std::move(reason), delay_ms};
+  }
 };
 
 class File;
@@ -85,6 +93,31 @@ struct Identity {
   std::string plugin_dir;  // absolute; read-only
 };
 
+enum class Health : std::int32_t { kOk = MFDATA_HEALTH_OK, kDegraded = MFDATA_HEALTH_DEGRADED, kFailed = MFDATA_HEALTH_FAILED };
+
+// Whether files are welcome.
+struct Pressure {
+  mfdata_rc state = MFDATA_OK;  // MFDATA_E_BUSY, MFDATA_E_FULL
+  std::chrono::milliseconds retry_after{0};
+  explicit operator bool() const { return state != MFDATA_OK; }  // there is some
+};
+
+// When the host kills the process for the file in hand.
+class Deadline {
+ public:
+  explicit Deadline(std::int64_t monotonic_ns) : ns_(monotonic_ns) {}
+  explicit operator bool() const { return ns_ != 0; }  // there is one
+  // Not below zero; without a deadline the longest time there is.
+  std::chrono::nanoseconds left() const {
+    if (ns_ == 0) return std::chrono::nanoseconds::max();
+    const auto now = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch());
+    return std::max(std::chrono::nanoseconds(ns_) - now, std::chrono::nanoseconds(0));
+  }
+
+ private:
+  std::int64_t ns_;
+};
+
 // The host, as one component or call sees it.
 class Context {
  public:
@@ -100,6 +133,22 @@ class Context {
   void warning(std::string_view text) const { host_->log(ctx_, MFDATA_LOG_WARNING, c(text)); }
   void error(std::string_view text) const { host_->log(ctx_, MFDATA_LOG_ERROR, c(text)); }
   bool cancelled() const { return host_->cancelled(ctx_) != 0; }
+  Deadline deadline() const { return Deadline(host_->deadline_ns(ctx_)); }
+  Pressure pressure() const {
+    std::int64_t wait_ms = 0;
+    const mfdata_rc state = host_->pressure(ctx_, &wait_ms);
+    return {state, std::chrono::milliseconds(wait_ms)};
+  }
+  // How the component fares: to status, metrics and /readyz.
+  void report_health(Health health, std::string_view text = "") const {
+    expect(host_->report_health(ctx_, static_cast<std::int32_t>(health), c(text)), "health", text);
+  }
+  // What the component has to remember over restarts goes there.
+  std::string state_dir() const {
+    mfdata_str path{nullptr, 0};
+    expect(host_->state_dir(ctx_, &path), "state", "directory");
+    return std::string(view(path));
+  }
 
   // Keys of [custom]. Without a fallback a missing key throws.
   std::string text(std::string_view key) const { return optional_text(key, true).value_or(""); }
@@ -132,6 +181,21 @@ class Context {
     std::uint64_t count = 0;
     if (host_->config_count(ctx_, c(key), &count) < 0) return all;
     for (std::uint64_t i = 0; i < count; ++i) all.push_back(text(std::string(key) + '[' + std::to_string(i) + ']'));
+    return all;
+  }
+
+  // The names of the keys of a table of [custom]; empty: [custom] itself. None: there is no such table.
+  std::vector<std::string> keys(std::string_view table = "") const {
+    std::vector<std::string> all;
+    std::uint64_t count = 0;
+    mfdata_rc rc = host_->config_count(ctx_, c(table), &count);
+    if (rc == MFDATA_E_NOTFOUND) return all;
+    mfdata_str name{nullptr, 0};
+    for (std::uint64_t i = 0; i < count && rc >= 0; ++i) {
+      rc = host_->config_key(ctx_, c(table), i, &name);
+      if (rc >= 0) all.emplace_back(view(name));
+    }
+    expect(rc, "keys of", table);
     return all;
   }
 
@@ -214,6 +278,8 @@ class File {
     if (thrown) std::rethrow_exception(thrown);
   }
   bool delete_tag(std::string_view name) const { return host()->tag_delete(ctx(), file_, c(name)) == MFDATA_OK; }
+  // Of a new file.
+  void set_name(std::string_view name) const { expect(host()->file_set_name(ctx(), file_, c(name)), "name", name); }
   std::string original_basename() const { return tag("first.core.original_basename").value_or(""); }
 
   void move_to(std::string_view target) const { emit(MFDATA_OP_MOVE, target); }
@@ -224,7 +290,7 @@ class File {
     delivery.struct_size = sizeof delivery;
     delivery.flags = (how.drop_tags ? MFDATA_DELIVERY_DROP_TAGS : 0) | (how.make_directories ? MFDATA_DELIVERY_MKDIRS : 0);
     delivery.mode = how.mode;
-    delivery.reserved0 = how.directory_mode;
+    delivery.directory_mode = how.directory_mode;
     delivery.basename = c(how.basename);
     delivery.tags_suffix = c(how.tags_suffix);
     expect(host()->deliver(ctx(), file_, op, c(directory), &delivery), "delivery to", directory);
@@ -262,7 +328,7 @@ inline File Context::adopted(std::string_view path, mfdata_file* inherit) const 
 inline File Context::adopt(std::string_view path, const File& inherit) const { return adopted(path, inherit.raw()); }
 inline File Context::adopt(std::string_view path) const { return adopted(path, nullptr); }
 
-// A metric of the plugin, exported as mfdata_plugin_<name>. Made in a constructor, used on any thread.
+// A metric of the plugin, exported as mfdata_plugin_<plugin>_<name>. Made in a constructor, used on any thread.
 class Metric {
  public:
   using Labels = std::initializer_list<std::string_view>;
@@ -328,6 +394,7 @@ class BatchStep {
   virtual std::vector<Result> process(std::vector<File>& files) = 0;
   virtual void tick() {}
   virtual void drain() {}
+  virtual void interrupt() noexcept {}  // on another thread: only sets a flag
 
  protected:
   const Context& component() const { return context_; }
@@ -358,15 +425,104 @@ class Transform : public Step {
   std::vector<File> outputs_;
 };
 
+// A new file that a listener writes, from any of its threads. It is aborted with the object unless it was committed.
+class Deposit {
+ public:
+  struct Options {
+    std::string dirname = {};                          // first.core.original_dirname; empty: as the host has it
+    std::optional<std::uint64_t> expected_size = {};
+    std::string digest_algorithm = {}, digest = {};    // "sha-256" and its bytes; empty: none
+    std::string idempotency_key = {};                  // deposits with the same key are one file; empty: none
+  };
+
+  // `target`: "plugin/step", a watched directory, or empty: [data] entry_step. Throws Error with E_BUSY or E_FULL when nothing is
+  // accepted now: Context::pressure says for how long.
+  Deposit(const Context& context, std::string_view target, std::string_view name) : Deposit(context, target, name, Options()) {}
+  Deposit(const Context& context, std::string_view target, std::string_view name, const Options& options) : context_(context) {
+    mfdata_deposit_options how{};
+    how.struct_size = sizeof how;
+    how.flags = options.expected_size ? MFDATA_DEPOSIT_SIZED : 0;
+    how.dirname = c(options.dirname);
+    how.expected_size = options.expected_size.value_or(0);
+    how.digest_algorithm = c(options.digest_algorithm);
+    how.digest = c(options.digest);
+    how.idempotency_key = c(options.idempotency_key);
+    const mfdata_rc rc = context.host()->deposit_open(context.raw(), c(target), c(name), &how, &deposit_);
+    expect(rc, "deposit", name);
+    repeated_ = rc == MFDATA_REPEATED;
+  }
+  Deposit(Deposit&& other) noexcept : context_(other.context_), deposit_(std::exchange(other.deposit_, nullptr)), repeated_(other.repeated_) {}
+  Deposit& operator=(Deposit&&) = delete;
+  ~Deposit() {
+    if (deposit_) context_.host()->deposit_abort(context_.raw(), deposit_);
+  }
+
+  // A file with this key came before: what is written is forgotten, and the commit confirms that one.
+  bool repeated() const { return repeated_; }
+  std::string uid() const {
+    mfdata_str uid{nullptr, 0};
+    expect(context_.host()->deposit_uid(context_.raw(), deposit_, &uid), "uid of", "deposit");
+    return std::string(view(uid));
+  }
+  void write(std::string_view bytes) {
+    expect(context_.host()->deposit_write(context_.raw(), deposit_, bytes.data(), bytes.size()), "write to", "deposit");
+  }
+  void set_tag(std::string_view name, std::string_view value) {
+    expect(context_.host()->deposit_tag(context_.raw(), deposit_, c(name), c(value)), "tag", name);
+  }
+  // "0.<plugin>.<listener>.<name>" and "latest.<plugin>.<listener>.<name>".
+  void set_hop_tag(std::string_view name, std::string_view value, bool with_latest = true) {
+    expect(context_.host()->deposit_tag_hop(context_.raw(), deposit_, c(name), c(value), with_latest ? 0 : MFDATA_TAG_NO_LATEST), "tag", name);
+  }
+  // Returns when the file is durable: then, and only then, it may be acknowledged.
+  void commit() { expect(context_.host()->deposit_commit(context_.raw(), std::exchange(deposit_, nullptr), nullptr, nullptr), "commit of", "deposit"); }
+  // Returns at once: `done` is called once with the result, on a thread of the host. When this throws it is never called.
+  void commit(std::function<void(mfdata_rc)> done) {
+    auto kept = std::make_unique<std::function<void(mfdata_rc)>>(std::move(done));
+    const auto call = [](void* user, mfdata_rc rc) {
+      const std::unique_ptr<std::function<void(mfdata_rc)>> function(static_cast<std::function<void(mfdata_rc)>*>(user));
+      try {
+        (*function)(rc);
+      } catch (...) {  // not through the host
+      }
+    };
+    expect(context_.host()->deposit_commit(context_.raw(), std::exchange(deposit_, nullptr), call, kept.get()), "commit of", "deposit");
+    kept.release();
+  }
+
+ private:
+  Context context_;
+  mfdata_deposit* deposit_ = nullptr;
+  bool repeated_ = false;
+};
+
 class Listener {
  public:
   explicit Listener(const Context& context) : context_(context) {}
   virtual ~Listener() = default;
   virtual Result run() = 0;              // until stop()
   virtual void stop() noexcept = 0;      // on another thread
+  // On one more thread, while run is under way; not after it has returned.
+  virtual void tick() {}                 // about once a second
+  virtual void pressure_changed(Pressure) {}
+  virtual void path_changed(std::string_view) {}  // of watch_path
 
  protected:
   const Context& component() const { return context_; }
+  // A listening socket that the host keeps over restarts and upgrades; in the constructor. The caller closes it.
+  int listen_socket(std::string_view address, std::uint32_t mode = 0) const {
+    std::int32_t socket = -1;
+    expect(context_.host()->listen_socket(context_.raw(), c(address), mode, &socket), "listen on", address);
+    return socket;
+  }
+  void watch_path(std::string_view path) const { expect(context_.host()->watch_path(context_.raw(), c(path)), "watch", path); }
+  // The watched directories, absolute.
+  std::vector<std::string> watched_directories() const {
+    std::vector<std::string> all;
+    mfdata_str path{nullptr, 0};
+    while (context_.host()->watched_directory(context_.raw(), all.size(), &path) == MFDATA_OK) all.emplace_back(view(path));
+    return all;
+  }
 
  private:
   Context context_;
@@ -390,7 +546,7 @@ inline mfdata_rc report(const Context& context, const Result& result) {
   return result.code;
 }
 
-// What the system refuses now it may grant the next time.
+// What the system refuses now it may grant the next time: as the host understands such a code when a step returns it.
 inline mfdata_rc result_of(mfdata_rc error) {
   switch (error) {
     case MFDATA_E_IO:
@@ -474,24 +630,42 @@ struct Table {
       return MFDATA_OK;
     });
   }
+  // Through its base: a class may override them where others cannot call them.
+  template <class Base>
   static mfdata_rc tick(void* self, mfdata_ctx* ctx, const mfdata_tick*) {
     return guarded(call(self, ctx), [&] {
-      of(self).object.tick();
+      static_cast<Base&>(of(self).object).tick();
       return MFDATA_OK;
     });
   }
+  template <class Base>
   static mfdata_rc drain(void* self, mfdata_ctx* ctx) {
     return guarded(call(self, ctx), [&] {
-      of(self).object.drain();
+      static_cast<Base&>(of(self).object).drain();
       return MFDATA_OK;
     });
   }
-  static void interrupt(void* self) { of(self).object.interrupt(); }
+  template <class Base>
+  static void interrupt(void* self) {
+    static_cast<Base&>(of(self).object).interrupt();
+  }
   static mfdata_rc run(void* self, mfdata_ctx* ctx) {
     const Context context = call(self, ctx);
-    return guarded(context, [&] { return report(context, of(self).object.run()); });
+    return guarded(context, [&] { return report(context, static_cast<Listener&>(of(self).object).run()); });
   }
-  static void stop(void* self) { of(self).object.stop(); }
+  static void stop(void* self) { static_cast<Listener&>(of(self).object).stop(); }
+  static void pressure_changed(void* self, mfdata_ctx* ctx, mfdata_rc state, int64_t retry_after_ms) {
+    guarded(call(self, ctx), [&] {
+      static_cast<Listener&>(of(self).object).pressure_changed({state, std::chrono::milliseconds(retry_after_ms)});
+      return MFDATA_OK;
+    });
+  }
+  static void path_changed(void* self, mfdata_ctx* ctx, mfdata_str path) {
+    guarded(call(self, ctx), [&] {
+      static_cast<Listener&>(of(self).object).path_changed(view(path));
+      return MFDATA_OK;
+    });
+  }
 
   static mfdata_rc compile(const mfdata_init* init, const mfdata_str* arguments, uint32_t n, void** self) {
     const Context context(init->host, init->ctx, nullptr);
@@ -513,35 +687,55 @@ struct Table {
   }
 };
 
-// An optional function is offered only by a class that overrides it: the host spares the calls, and a thread.
-template <class T>
+// An optional function is offered only by a class that overrides it: the host spares the calls, and a thread. One that cannot be
+// seen from here is overridden.
+#define MFDATA_INHERITS(FUNCTION, ...) (requires { requires std::is_same_v<decltype(&T::FUNCTION), __VA_ARGS__>; })
+template <class T, class Base>
 constexpr auto tick_of() -> mfdata_rc (*)(void*, mfdata_ctx*, const mfdata_tick*) {
-  if constexpr (std::is_same_v<decltype(&T::tick), void (Step::*)()> || std::is_same_v<decltype(&T::tick), void (BatchStep::*)()>) {
+  if constexpr (MFDATA_INHERITS(tick, void (Base::*)())) {
     return nullptr;
   } else {
-    return &Table<T>::tick;
+    return &Table<T>::template tick<Base>;
+  }
+}
+template <class T, class Base>
+constexpr auto interrupt_of() -> void (*)(void*) {
+  if constexpr (MFDATA_INHERITS(interrupt, void (Base::*)() noexcept)) {
+    return nullptr;
+  } else {
+    return &Table<T>::template interrupt<Base>;
   }
 }
 template <class T>
-constexpr auto interrupt_of() -> void (*)(void*) {
-  if constexpr (std::is_same_v<decltype(&T::interrupt), void (Step::*)() noexcept>) {
+constexpr auto pressure_changed_of() -> void (*)(void*, mfdata_ctx*, mfdata_rc, int64_t) {
+  if constexpr (MFDATA_INHERITS(pressure_changed, void (Listener::*)(Pressure))) {
     return nullptr;
   } else {
-    return &Table<T>::interrupt;
+    return &Table<T>::pressure_changed;
   }
 }
+template <class T>
+constexpr auto path_changed_of() -> void (*)(void*, mfdata_ctx*, mfdata_str) {
+  if constexpr (MFDATA_INHERITS(path_changed, void (Listener::*)(std::string_view))) {
+    return nullptr;
+  } else {
+    return &Table<T>::path_changed;
+  }
+}
+#undef MFDATA_INHERITS
 
 template <class T>
 inline constexpr mfdata_step kStep = {
-    sizeof(mfdata_step), 0,           &Table<T>::create, &Table<T>::process, nullptr, tick_of<T>(), &Table<T>::drain,
-    interrupt_of<T>(),   &Table<T>::destroy};
+    sizeof(mfdata_step), 0,  &Table<T>::create, &Table<T>::process, nullptr, tick_of<T, Step>(), &Table<T>::template drain<Step>,
+    interrupt_of<T, Step>(), &Table<T>::destroy};
 template <class T>
 inline constexpr mfdata_step kBatchStep = {
-    sizeof(mfdata_step), 0,       &Table<T>::create, nullptr, &Table<T>::process_batch, tick_of<T>(), &Table<T>::drain,
-    nullptr,             &Table<T>::destroy};
+    sizeof(mfdata_step), 0,       &Table<T>::create, nullptr, &Table<T>::process_batch, tick_of<T, BatchStep>(), &Table<T>::template drain<BatchStep>,
+    interrupt_of<T, BatchStep>(), &Table<T>::destroy};
 template <class T>
 inline constexpr mfdata_listener kListener = {
-    sizeof(mfdata_listener), 0, &Table<T>::create, &Table<T>::run, &Table<T>::stop, &Table<T>::destroy};
+    sizeof(mfdata_listener), 0,        &Table<T>::create, &Table<T>::run, &Table<T>::stop, &Table<T>::destroy,
+    tick_of<T, Listener>(),  pressure_changed_of<T>(),    path_changed_of<T>()};
 template <class T>
 inline constexpr mfdata_predicate kPredicate = {
     sizeof(mfdata_predicate), 0, &Table<T>::compile, &Table<T>::test, &Table<T>::destroy};

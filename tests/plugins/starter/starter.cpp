@@ -102,7 +102,7 @@ class Scribe : public sdk::Listener {
     mfdata_ctx* ctx = component().raw();
     mfdata_deposit* deposit = nullptr;
     const std::string text = "written by " + std::to_string(::getpid());
-    if (host->deposit_open(ctx, sdk::c("archive/main"), sdk::c("page"), &deposit) != MFDATA_OK) return sdk::Result::fail("cannot open");
+    if (host->deposit_open(ctx, sdk::c("archive/main"), sdk::c("page"), nullptr, &deposit) != MFDATA_OK) return sdk::Result::fail("cannot open");
     if (host->deposit_write(ctx, deposit, text.data(), text.size()) != MFDATA_OK) return sdk::Result::fail("cannot write");
     while (!stopped_ && ::access(gate_.c_str(), F_OK) != 0) ::usleep(10'000);
     if (stopped_) {

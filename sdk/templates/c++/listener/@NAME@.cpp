@@ -1,47 +1,23 @@
-// @NAME@: a listener: takes what arrives on a unix socket, one file for each connection, and answers "ok" once it is durable.
+// @NAME@: a listener: takes what arrives on a socket, one file for each connection, and answers "ok" once it is durable.
 //
 //   printf 'name.txt\ncontent' | socat - UNIX-CONNECT:/path/to/socket     (the first line is the file's name)
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <mfdata/plugin.hpp>
 
 namespace sdk = mfdata::sdk;
 
-// Whether somebody answers there: then it is not ours to take away.
-bool is_in_use(const sockaddr_un& address) {
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  const bool used = ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 || errno == EAGAIN;
-  ::close(probe);
-  return used;
-}
-
 class Socket : public sdk::Listener {
  public:
+  // The host keeps the socket over restarts and upgrades of this listener: who connects meanwhile waits.
   explicit Socket(const sdk::Context& context)
-      : Listener(context), path_(context.text("socket")), dest_dir_(context.text("dest_dir", "")), patience_(context.integer("patience", 60)) {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    if (path_.empty() || path_.size() >= sizeof address.sun_path) throw sdk::Error(MFDATA_E_ARG, "socket is a path of at most 107 bytes");
-    std::memcpy(address.sun_path, path_.c_str(), path_.size());
-    if (is_in_use(address)) throw sdk::Error(MFDATA_E_BUSY, "another program listens on " + path_);
-    ::unlink(path_.c_str());  // what one that was killed has left
-    listening_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (listening_ < 0 || ::bind(listening_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(listening_, 16) != 0) {
-      throw sdk::Error(MFDATA_E_IO, "cannot listen on " + path_);
-    }
-  }
-  ~Socket() override {
-    ::close(listening_);
-    ::unlink(path_.c_str());
-  }
+      : Listener(context), dest_dir_(context.text("dest_dir", "")), patience_(context.integer("patience", 60)), listening_(listen_socket(context.text("socket"))) {}
+  ~Socket() override { ::close(listening_); }
 
   sdk::Result run() override {
     while (!stopped_) {
@@ -50,7 +26,7 @@ class Socket : public sdk::Listener {
       const int client = ::accept4(listening_, nullptr, nullptr, SOCK_CLOEXEC);
       if (client < 0) continue;
       const std::string answer = take(client);
-      (void)!::write(client, answer.data(), answer.size());
+      (void)!::send(client, answer.data(), answer.size(), MSG_NOSIGNAL);
       ::close(client);
     }
     return sdk::Result::ok();
@@ -69,7 +45,7 @@ class Socket : public sdk::Listener {
     return -1;
   }
 
-  // Only an OK of commit may be acknowledged: then the file is durable.
+  // Only what `commit` has not thrown for may be acknowledged: then the file is durable. A deposit that is left is none.
   std::string take(int client) {
     const Clock::time_point until = Clock::now() + std::chrono::seconds(patience_);
     std::string head;
@@ -81,27 +57,25 @@ class Socket : public sdk::Listener {
     }
     if (got < 0) return "failed\n";
     if (end == std::string::npos) return head.size() > kMaxName ? "bad name\n" : "no name\n";
-    const mfdata_host* host = component().host();
-    mfdata_ctx* ctx = component().raw();
-    mfdata_deposit* deposit = nullptr;
-    mfdata_rc rc = host->deposit_open(ctx, sdk::c(dest_dir_), sdk::c(std::string_view(head).substr(0, end)), &deposit);
-    if (rc != MFDATA_OK) return rc == MFDATA_E_BUSY || rc == MFDATA_E_FULL ? "busy\n" : rc == MFDATA_E_ARG ? "bad name\n" : "failed\n";
-    rc = host->deposit_write(ctx, deposit, head.data() + end + 1, head.size() - end - 1);
-    while (rc == MFDATA_OK && (got = receive(client, until)) > 0) rc = host->deposit_write(ctx, deposit, block_.data(), static_cast<std::size_t>(got));
-    if (rc != MFDATA_OK || got < 0) {
-      host->deposit_abort(ctx, deposit);
-      return "failed\n";
+    try {
+      sdk::Deposit deposit(component(), dest_dir_, head.substr(0, end));
+      deposit.write(std::string_view(head).substr(end + 1));
+      while ((got = receive(client, until)) > 0) deposit.write({block_.data(), static_cast<std::size_t>(got)});
+      if (got < 0) return "failed\n";
+      deposit.commit();
+      return "ok\n";
+    } catch (const sdk::Error& error) {
+      return error.code == MFDATA_E_BUSY || error.code == MFDATA_E_FULL ? "busy\n" : error.code == MFDATA_E_ARG ? "bad name\n" : "failed\n";
     }
-    return host->deposit_commit(ctx, deposit, nullptr, nullptr) == MFDATA_OK ? "ok\n" : "failed\n";
   }
 
   static constexpr std::size_t kMaxName = 4096;  // what is longer is no name: nobody fills our memory with it
 
-  std::string path_, dest_dir_;
+  std::string dest_dir_;
   std::int64_t patience_;
   std::array<char, 65536> block_;
   int listening_ = -1;
   std::atomic<bool> stopped_{false};
 };
 
-MFDATA_PLUGIN("@NAME@", "0.1.0", "files from a unix socket", "BSD-3-Clause", sdk::listener<Socket>("main", "one file for each connection"))
+MFDATA_PLUGIN("@NAME@", "0.1.0", "files from a socket", "BSD-3-Clause", sdk::listener<Socket>("main", "one file for each connection"))

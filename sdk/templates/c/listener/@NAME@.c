@@ -134,7 +134,7 @@ static const char *take(struct instance *it, mfdata_ctx *ctx, int client) {
   }
   if (got < 0) return "failed\n";
   if (end == NULL) return n > kMaxName ? "bad name\n" : "no name\n";
-  rc = it->host->deposit_open(ctx, str(it->dest_dir), part(head, (size_t)(end - head)), &deposit);
+  rc = it->host->deposit_open(ctx, str(it->dest_dir), part(head, (size_t)(end - head)), NULL, &deposit);
   if (rc != MFDATA_OK) return rc == MFDATA_E_BUSY || rc == MFDATA_E_FULL ? "busy\n" : rc == MFDATA_E_ARG ? "bad name\n" : "failed\n";
   rc = it->host->deposit_write(ctx, deposit, end + 1, (size_t)(head + n - end - 1));
   while (rc == MFDATA_OK && (got = receive(it, client, until)) > 0) rc = it->host->deposit_write(ctx, deposit, it->block, (size_t)got);
@@ -168,7 +168,7 @@ static mfdata_rc run(void *self, mfdata_ctx *ctx) {
 /* Comes on another thread. */
 static void stop(void *self) { (void)!write(((struct instance *)self)->stopping[1], "", 1); }
 
-static const mfdata_listener listener = {sizeof(mfdata_listener), 0, create, run, stop, destroy};
+static const mfdata_listener listener = {sizeof(mfdata_listener), 0, create, run, stop, destroy, NULL, NULL, NULL};
 static const mfdata_component component = {sizeof(mfdata_component), MFDATA_KIND_LISTENER, "main", "one file for each connection", &listener};
 static const mfdata_component *const components[] = {&component};
 static const mfdata_plugin plugin = {sizeof(mfdata_plugin), MFDATA_ABI_MAJOR, MFDATA_ABI_MINOR, MFDATA_NEED_MINOR, "@NAME@", "0.1.0", "files from a unix socket",

@@ -95,7 +95,7 @@ static mfdata_rc delivery(const struct reference *reference, mfdata_ctx *ctx, mf
   how.struct_size = DELIVERY_SIZE;
   how.flags = MFDATA_DELIVERY_MKDIRS | flags;
   how.mode = 0640;
-  how.reserved0 = 0;
+  how.directory_mode = 0;
   how.basename = str("delivered");
   how.tags_suffix = str("");
   return reference->host->deliver(ctx, file, MFDATA_OP_COPY, str(reference->folder), &how);
