@@ -16,8 +16,9 @@ class ListeningSockets {
  public:
   static constexpr std::size_t kMaxOfOne = 64;
 
-  // The descriptor, which stays ours. `listener`: "plugin/listener".
-  Result<int> open(const std::string& listener, const std::string& address, unsigned mode);
+  // The descriptor, which stays ours. `listener`: "plugin/listener". `in_use`: the addresses that its living workers have asked for;
+  // its other sockets make room where they stand in the way.
+  Result<int> open(const std::string& listener, const std::string& address, unsigned mode, const std::set<std::string>& in_use);
   // The listener needs only these addresses from now on.
   void keep_only(const std::string& listener, const std::set<std::string>& addresses);
   void keep_listeners(const std::set<std::string>& listeners);  // there are no others any more

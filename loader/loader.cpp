@@ -132,10 +132,11 @@ WorkerPool::Owner Loader::pool_owner() {
     metrics_.deposited(steps_[step].settings->slashed(), deposits.files, deposits.bytes, deposits.repeats);
   };
   owner.health = [this](WorkerId worker, std::size_t step, const wire::Health& health) { note_health(worker, step, health); };
-  owner.socket = [this](std::size_t step, const wire::SocketRequest& wanted) {
+  owner.socket = [this](std::size_t step, const wire::SocketRequest& wanted, const std::set<std::string>& in_use) {
     const std::string listener = steps_[step].settings->slashed();
-    if (steps_[step].settings->kind != WorkerKind::kListener) return Result<int>(Error{Code::kRefused, 0, listener + " is no listener"});
-    return sockets_.open(listener, wanted.address, wanted.mode);
+    const bool may_have = steps_[step].settings->kind == WorkerKind::kListener && !steps_[step].retired;
+    if (!may_have) return Result<int>(Error{Code::kRefused, 0, listener + " is no listener now"});
+    return sockets_.open(listener, wanted.address, wanted.mode, in_use);
   };
   owner.sockets_in_use = [this](std::size_t step, const std::set<std::string>& addresses) { sockets_.keep_only(steps_[step].settings->slashed(), addresses); };
   owner.output = [this](std::size_t step, const std::string& lines) { log_.write_output(steps_[step].settings->dotted(), lines); };
@@ -433,7 +434,8 @@ void Loader::tick() {
       if (steps_[step].retired) continue;
       const StepSettings& settings = *steps_[step].settings;
       metrics_.set_queue(settings.plugin, settings.name, static_cast<double>(schedule_->queued(step) + schedule_->in_flight(step)));
-      if (const auto health = health_.of(step)) metrics_.set_health(settings.plugin, settings.name, health->state);
+      const auto health = health_.of(step);
+      metrics_.set_health(settings.plugin, settings.name, health ? std::optional<std::uint8_t>(health->state) : std::nullopt);
       metrics_.set_suspended(settings.plugin, settings.name, schedule_->mood(step) == Schedule::Mood::kSuspended);
       const auto oldest = SpoolName::parse(schedule_->oldest(step));
       metrics_.set_oldest(settings.plugin, settings.name, oldest ? static_cast<double>(std::max<std::int64_t>(0, real_ms() - uid_time_ms(oldest->uid))) / 1000 : 0);

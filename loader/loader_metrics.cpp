@@ -176,9 +176,9 @@ void LoaderMetrics::set_step_trash(const std::map<std::string, std::size_t>& fil
     families_->step_trash.Add({{"plugin", dotted.substr(0, dot)}, {"step", dotted.substr(std::min(dot + 1, dotted.size()))}}).Set(static_cast<double>(number));
   }
 }
-void LoaderMetrics::set_health(const std::string& plugin, const std::string& step, std::uint8_t state) {
-  families_->with_health.emplace(plugin, step);
-  families_->health.Add({{"plugin", plugin}, {"step", step}}).Set(state);
+void LoaderMetrics::set_health(const std::string& plugin, const std::string& step, std::optional<std::uint8_t> state) {
+  if (state) families_->with_health.emplace(plugin, step);
+  if (families_->with_health.contains({plugin, step})) families_->health.Add({{"plugin", plugin}, {"step", step}}).Set(state.value_or(MFDATA_HEALTH_OK));
 }
 
 void LoaderMetrics::set_suspended(const std::string& plugin, const std::string& step, bool suspended) {
@@ -247,7 +247,7 @@ void LoaderMetrics::forget_step(const std::string& plugin, const std::string& st
   set_queue(plugin, step, 0);
   set_oldest(plugin, step, 0);
   set_suspended(plugin, step, false);
-  if (families_->with_health.contains({plugin, step})) set_health(plugin, step, MFDATA_HEALTH_OK);
+  set_health(plugin, step, std::nullopt);
   for (const char* state : {"starting", "ready", "stopping", "reaping"}) set_workers(plugin, step, state, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,7 @@ class LoaderMetrics {
   void set_trash_files(double files);
   void set_step_trash(const std::map<std::string, std::size_t>& files);  // by dotted step; one that is left out keeps its number
   void set_suspended(const std::string& plugin, const std::string& step, bool suspended);
-  void set_health(const std::string& plugin, const std::string& step, std::uint8_t state);  // MFDATA_HEALTH_*
+  void set_health(const std::string& plugin, const std::string& step, std::optional<std::uint8_t> state);  // MFDATA_HEALTH_*; nothing: it says nothing
   void set_room(bool entrances_open, double free_bytes, double free_inodes);
   void set_log_problems(std::size_t files);
   void set_config_generation(double generation);

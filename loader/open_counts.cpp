@@ -1,5 +1,7 @@
 #include "open_counts.hpp"
 
+#include <algorithm>
+
 namespace mfdata {
 
 OpenCounts::Name* OpenCounts::find(std::string_view name) {
@@ -47,8 +49,9 @@ void OpenCounts::lose_track() {
 }
 
 void OpenCounts::drop_gone(const std::function<bool(const std::string&)>& stands) {
-  if (names_.size() <= max_names_ / 2) return;
+  if (names_.size() <= std::max(max_names_ / 2, 2 * left_)) return;  // what still stands is not asked for again and again
   std::erase_if(names_, [&](const auto& entry) { return !stands(entry.first); });
+  left_ = names_.size();
 }
 
 bool OpenCounts::is_open(std::string_view name) const {

@@ -58,6 +58,7 @@ class OpenCounts {
 
   std::unordered_map<std::string, Name, Hash, std::equal_to<>> names_;
   std::size_t max_names_;
+  std::size_t left_ = 0;  // names that still stood when it was asked for all of them
 };
 
 }  // namespace mfdata

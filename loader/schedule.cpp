@@ -94,7 +94,7 @@ bool Schedule::crowded() const {
 }
 
 void Schedule::revive(std::size_t index) {
-  steps_[index].retired = false;
+  steps_[index].retired = steps_[index].rests = false;
   resume(steps_[index]);
 }
 

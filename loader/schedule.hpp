@@ -118,7 +118,10 @@ class Schedule {
   std::vector<WorkerId> workers_of(std::size_t step) const;
 
   // What stopped it may be gone: it is no longer suspended, and its crashes are forgotten.
-  void renew(std::size_t step) { resume(steps_[step]); }
+  void renew(std::size_t step) {
+    steps_[step].rests = false;
+    resume(steps_[step]);
+  }
 
   Mood mood(std::size_t step) const { return steps_[step].mood; }
   // The next moment at which `decide` has something to do that no event announces.

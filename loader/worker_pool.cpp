@@ -208,7 +208,11 @@ void WorkerPool::take(Seat& seat, wire::Message& message) {
   } else if (const auto* health = std::get_if<wire::Health>(&message)) {
     owner_.health(seat.id, seat.step, *health);
   } else if (const auto* wanted = std::get_if<wire::SocketRequest>(&message)) {
-    const auto socket = owner_.socket(seat.step, *wanted);
+    std::set<std::string> in_use;
+    for (const auto& other : seats_) {
+      if (other->step == seat.step && other->process && other->state != State::kReaping) in_use.insert(other->sockets.begin(), other->sockets.end());
+    }
+    const auto socket = owner_.socket(seat.step, *wanted, in_use);
     if (socket) seat.sockets.insert(wanted->address);
     if (!seat.process->send_socket({socket ? "" : socket.error().text}, socket ? *socket : -1)) seat.process->kill();  // it waits
   } else if (const auto* accepted = std::get_if<wire::Accepted>(&message)) {
@@ -230,7 +234,9 @@ void WorkerPool::take_trace(Seat& seat, const wire::Trace& trace) {
 }
 
 void WorkerPool::start_beside(Seat& seat, Nanoseconds now) {
-  const auto starting = std::count_if(seats_.begin(), seats_.end(), [](const auto& other) { return other->beside && other->state == State::kStarting; });
+  const auto starting = std::count_if(seats_.begin(), seats_.end(), [](const auto& other) {
+    return other->beside && (other->state == State::kStarting || other->state == State::kStopping);
+  });
   if (starting >= kBesideAtOnce) return;
   Seat& next = *seats_.emplace_back(std::make_unique<Seat>());
   next.step = seat.step;
@@ -245,18 +251,19 @@ void WorkerPool::start_beside(Seat& seat, Nanoseconds now) {
 // It has never owned anything of the spool: nothing is recovered.
 void WorkerPool::bury_beside(Seat& seat, int status, Nanoseconds now) {
   seat.process->kill();
-  read_output(seat);
-  const bool asked = seat.state == State::kStopping && seat.kill_reason.empty();
-  const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  drain(seat);
+  const bool asked = seat.state == State::kStopping;  // before it had anything to do
   const bool refused = WIFEXITED(status) && WEXITSTATUS(status) == wire::kRefusedExit;
-  seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
-  owner_.exited(seat.step, seat.version, refused ? "refused" : clean ? "stopped" : seat.death, !asked && !clean && !refused);
+  seat.death = death_of(seat, status);
+  owner_.exited(seat.step, seat.version, refused ? "refused" : asked ? "stopped" : seat.death, !asked && !refused);
+  owner_.gone(seat.id, seat.step);
   if (!seat.before) return remove(seat);
   give_up_beside(seat, !seat.first_error.empty() ? seat.first_error : "it ended with " + seat.death, now);
 }
 
 // As it may be for want of what the one before has, that one ends first.
-void WorkerPool::give_up_beside(Seat& seat, const std::string& why, Nanoseconds now) {
+// `why` is not a reference: it may be what is cleared.
+void WorkerPool::give_up_beside(Seat& seat, std::string why, Nanoseconds now) {
   Seat& before = *seat.before;
   failures_[seat.step].clear();
   owner_.warn(steps_[seat.step].step.slashed() + ": its next worker cannot be started beside the one that it replaces (" + why +
@@ -286,6 +293,7 @@ void WorkerPool::stop(Seat& seat, Nanoseconds now) {
   seat.kill_at = now + (seat.beside ? kStopGrace : nanoseconds(seat.timeout_s) + (is_step ? kStopGrace : 0));  // beside: without a file in hand
   if (seat.before) seat.before->next = nullptr;
   seat.before = nullptr;
+  seat.stopped_at = now;
   seat.notice_after = kLongStop;
   seat.next_notice = now + seat.notice_after;
   owner_.draining(seat.id);
@@ -295,7 +303,11 @@ void WorkerPool::stop(Seat& seat, Nanoseconds now) {
 // Why a worker has to be killed now; empty: it need not be.
 std::string WorkerPool::overdue(const Seat& seat, Nanoseconds now) const {
   const wire::ProgressPage& page = seat.process->page();
-  const auto lasts = [&](Nanoseconds since, double limit_s) { return since > 0 && since <= now && now - since > nanoseconds(limit_s); };
+  const auto lasts = [&](Nanoseconds since, double limit_s) {
+    if (since <= 0 || since > now) return false;
+    const Nanoseconds asleep = since < gap_end_ ? std::min(gap_, gap_end_ - since) : 0;
+    return now - since - asleep > nanoseconds(limit_s);
+  };
   const std::string in_time = shown_seconds(seat.timeout_s);
   if (steps_[seat.step].step.kind == WorkerKind::kStep && lasts(static_cast<Nanoseconds>(page.started_ns.load()), seat.timeout_s)) {
     return "timeout: more than " + in_time + " on one file";
@@ -304,10 +316,14 @@ std::string WorkerPool::overdue(const Seat& seat, Nanoseconds now) const {
     return lasts(seat.started, seat.start_timeout_s) ? "start_timeout: not ready after " + shown_seconds(seat.start_timeout_s) : "";
   }
   const auto call = static_cast<wire::Call>(page.call.load());
-  if (lasts(static_cast<Nanoseconds>(page.called_ns.load()), seat.timeout_s)) {
-    return "timeout: more than " + in_time + " in " + wire::call_name(call);
+  const double limit_s = call == wire::Call::kCreate ? seat.start_timeout_s : seat.timeout_s;  // also when it is to stop meanwhile
+  if (lasts(static_cast<Nanoseconds>(page.called_ns.load()), limit_s)) {
+    return "timeout: more than " + shown_seconds(limit_s) + " in " + wire::call_name(call);
   }
-  if (seat.state == State::kStopping && now > seat.kill_at) return "timeout: it did not stop within " + in_time + " when asked";
+  if (seat.state == State::kStopping && now > seat.kill_at) {
+    const Nanoseconds given = seat.kill_at - seat.stopped_at;
+    return "timeout: it did not stop within " + shown_seconds(static_cast<double>(given) / 1e9) + " when asked";
+  }
   return "";
 }
 
@@ -335,6 +351,12 @@ void WorkerPool::tell_deposits(Seat& seat) {
 }
 
 void WorkerPool::tick(Nanoseconds now) {
+  constexpr Nanoseconds kAsleep = 5 * kSecond;  // since we tick each second: the machine, or all of the service, was stopped
+  if (last_tick_ > 0 && now - last_tick_ > kAsleep) {
+    gap_ = now - last_tick_;
+    gap_end_ = now;
+  }
+  last_tick_ = now;
   for (std::size_t i = 0; i < seats_.size(); ++i) {  // others are added meanwhile, and removed
     Seat* const seat = seats_[i].get();
     switch (seat->state) {
@@ -359,17 +381,28 @@ void WorkerPool::tick(Nanoseconds now) {
   }
 }
 
+// What it said before it died.
+void WorkerPool::drain(Seat& seat) {
+  while (true) {
+    auto last = seat.process->receive();
+    if (!last || !last->has_value()) break;
+    take(seat, **last);
+  }
+  read_output(seat);
+}
+
+std::string WorkerPool::death_of(const Seat& seat, int status) {
+  if (!seat.kill_reason.empty()) return seat.kill_reason;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == wire::kSpoiledExit) return "spoiled: " + seat.process->last_words();
+  return describe_status(status);
+}
+
 // The worker itself is dead; what it started is killed, and its slot recovered once they are gone.
 void WorkerPool::bury(Seat& seat, int status) {
   const Nanoseconds now = EventLoop::now_ns();
   if (seat.beside) return bury_beside(seat, status, now);
   seat.process->kill();
-  while (true) {
-    auto last = seat.process->receive();  // what it sent before it died
-    if (!last || !last->has_value()) break;
-    take(seat, **last);
-  }
-  read_output(seat);
+  drain(seat);
   tell_deposits(seat);
   if (seat.process->page().unreported > 0) {
     seat.was_useful = true;
@@ -381,8 +414,7 @@ void WorkerPool::bury(Seat& seat, int status) {
   const bool said_farewell = seat.process->page().farewell != static_cast<std::uint32_t>(wire::Farewell::kNone);
   const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && !in_hand && (asked || said_farewell);
   seat.in_hand = seat.process->in_hand();
-  seat.death = !seat.kill_reason.empty() ? seat.kill_reason : describe_status(status);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == wire::kSpoiledExit && seat.kill_reason.empty()) seat.death = "spoiled: " + seat.process->last_words();
+  seat.death = death_of(seat, status);
   seat.crashed = !clean && !refused && !(asked && !in_hand) && !seat.spared;
   const bool never_ready = seat.state == State::kStarting;
   const bool lived = seat.was_useful || now - seat.started > kMaxBackoff;

@@ -59,7 +59,7 @@ class WorkerPool {
     std::function<void(std::size_t step, const Deposits&)> deposited;
     std::function<void(WorkerId, std::size_t step, const wire::Health&)> health;
     // A listening socket for a listener; and the addresses that the newest of its workers has asked for, once it is ready.
-    std::function<Result<int>(std::size_t step, const wire::SocketRequest&)> socket;
+    std::function<Result<int>(std::size_t step, const wire::SocketRequest&, const std::set<std::string>& in_use)> socket;
     std::function<void(std::size_t step, const std::set<std::string>& addresses)> sockets_in_use;
     std::function<void(std::size_t step, const std::string& lines)> output;
     std::function<void(std::size_t step, const std::string& version, const std::string& reason, bool crash)> exited;
@@ -139,7 +139,7 @@ class WorkerPool {
     Nanoseconds replace_at = 0;  // 0: never
     Nanoseconds next_start = 0;
     Nanoseconds backoff = 0;
-    Nanoseconds kill_at = 0;  // of a worker that was asked to stop
+    Nanoseconds kill_at = 0, stopped_at = 0;  // of a worker that was asked to stop
     Nanoseconds notice_after = 0, next_notice = 0;  // that it is waited for
     bool was_useful = false;  // it finished a file since it started
     std::string kill_reason;  // why we killed it
@@ -165,7 +165,9 @@ class WorkerPool {
   void enter(Seat& seat);
   void hand_over(Seat& seat);
   void bury_beside(Seat& seat, int status, Nanoseconds now);
-  void give_up_beside(Seat& seat, const std::string& why, Nanoseconds now);
+  void give_up_beside(Seat& seat, std::string why, Nanoseconds now);
+  void drain(Seat& seat);
+  static std::string death_of(const Seat& seat, int status);
   void remove(const Seat& seat);
   void read_channel(Seat& seat);
   void read_output(Seat& seat);
@@ -196,6 +198,7 @@ class WorkerPool {
   WorkerId next_id_ = 1;
   std::uint32_t pressure_ = 0, retry_after_ms_ = 0;
   bool stopping_ = false;
+  Nanoseconds last_tick_ = 0, gap_ = 0, gap_end_ = 0;  // a time in which nobody ran counts for no timeout
 };
 
 }  // namespace mfdata

@@ -43,7 +43,24 @@ std::optional<First> first_with_key(const Spool& spool, const std::string& key) 
   return First{content->substr(0, space), content->substr(space + 1)};
 }
 
-bool on_its_way(const Spool& spool, const std::string& uid, const std::string& key) { return spool.disk().exists(path_of(uid, key)); }
+// What came with the key first, and is committed. Nothing: nobody came, or it is on its way, or its writer died: whoever gives the
+// key back does so before the file goes, so that a key which is there before and after tells a file that has its place.
+Result<std::optional<First>> committed_with_key(const Spool& spool, const std::string& key) {
+  const auto before = first_with_key(spool, key);
+  if (!before) return std::optional<First>();
+  auto status = spool.disk().status(path_of(before->uid, key));
+  if (status) return std::optional<First>();
+  if (!status.is(Code::kGone)) return status.error();
+  auto after = first_with_key(spool, key);
+  if (!after || after->uid != before->uid) return std::optional<First>();
+  return after;
+}
+
+// A second name of the file stands elsewhere: it has its place (a filesystem without RENAME_NOREPLACE makes the name, then ends this).
+bool has_its_place(int file) {
+  struct stat st {};
+  return ::fstat(file, &st) == 0 && st.st_nlink > 1;
+}
 
 }  // namespace
 
@@ -65,8 +82,9 @@ Deposit::Deposit(Deposit&& other) noexcept
 }
 
 Deposit::~Deposit() {
-  give_key_back();
-  if (!path_.empty()) (void)spool_->disk().unlink(path_);
+  if (path_.empty()) return;
+  if (has_its_place(file_.get())) has_key_ = false;
+  if (give_key_back()) (void)spool_->disk().unlink(path_);  // else it waits for the next recovery: without it the key would count
 }
 
 std::string Deposit::key_of(std::string_view owner, std::string_view key) {
@@ -79,8 +97,9 @@ std::string Deposit::key_of(std::string_view owner, std::string_view key) {
 
 Result<Deposit> Deposit::open(const Spool& spool, const std::string& key) {
   constexpr int kAttempts = 100;
-  const auto first = key.empty() ? std::nullopt : first_with_key(spool, key);
-  if (first && !on_its_way(spool, first->uid, key)) {
+  auto known = key.empty() ? Result<std::optional<First>>(std::optional<First>()) : committed_with_key(spool, key);
+  if (!known) return known.error();
+  if (const std::optional<First>& first = *known) {
     Deposit repeat(spool, fresh_uid(), key, FileDescriptor());
     repeat.path_.clear();
     repeat.first_uid_ = first->uid;
@@ -121,21 +140,16 @@ Result<void> Deposit::take_key(const std::string& step) {
   auto taken = spool_->disk().symlink(uid_ + ' ' + step, layout::key(key_));
   has_key_ = static_cast<bool>(taken);
   if (!taken.is(Code::kExists)) return taken;
-  const auto first = first_with_key(*spool_, key_);
-  if (!first || on_its_way(*spool_, first->uid, key_)) return Error{Code::kBusy, EEXIST, "another deposit with the same key is on its way"};
-  first_uid_ = first->uid;
-  first_step_ = first->step;
-  (void)spool_->disk().unlink(path_);  // a repeat: what was written is there already
-  path_.clear();
-  return {};
+  return Error{Code::kBusy, EEXIST, "another deposit with the same key has come first: ask again"};  // then it is a repeat, and knows the uid
 }
 
-void Deposit::give_key_back() {
-  if (has_key_ && !path_.empty()) {
-    (void)spool_->disk().unlink(layout::key(key_));
-    if (spool_->forces_inodes()) (void)spool_->disk().sync(layout::kKeys);  // before the file goes: without it the key would count
-  }
+// Before the file goes.
+Result<void> Deposit::give_key_back() {
+  const auto first = has_key_ ? first_with_key(*spool_, key_) : std::nullopt;
+  if (!first || first->uid != uid_) return {};
+  MFDATA_TRY(spool_->disk().unlink(layout::key(key_)));
   has_key_ = false;
+  return spool_->forces_inodes() ? spool_->disk().sync(layout::kKeys) : Result<void>();
 }
 
 Result<void> Deposit::place(const std::string& step) {
@@ -164,9 +178,10 @@ void Deposit::commit_all(const Spool& spool, std::vector<Order>& orders) {
     return std::any_of(orders.begin(), orders.end(), [&](const Order& order) { return order.result && keyed(*order.deposit); });
   };
   each(fresh, [](Order& order) { return order.deposit->tag(order); });
-  if (forces && orders.size() >= kMany) {
-    const auto forced = spool.disk().sync_filesystem();
-    each(fresh, [&](Order&) { return forced; });
+  const auto some = std::find_if(orders.begin(), orders.end(), [&](const Order& order) { return order.result && fresh(*order.deposit); });
+  if (forces && orders.size() >= kMany && some != orders.end()) {
+    const auto forced = sync_filesystem_of(some->deposit->file_.get(), some->deposit->path_);
+    each(fresh, [&](Order& order) { return forced ? check_written(order.deposit->file_.get(), order.deposit->path_) : forced; });
   } else if (forces) {
     each(fresh, [](Order& order) { return sync_file(order.deposit->file_.get(), order.deposit->path_); });
   }
@@ -183,14 +198,8 @@ void Deposit::commit_all(const Spool& spool, std::vector<Order>& orders) {
     each([](const Deposit& deposit) { return !deposit.key_.empty(); }, [&](Order&) { return forced; });
   }
   each(fresh, [](Order& order) { return order.deposit->place(order.step); });
-  for (Order& order : orders) {  // who came first may have been one of these
-    Deposit& late = *order.deposit;
-    if (!order.result.is(Code::kBusy) || late.key_.empty() || late.is_repeat()) continue;
-    if (late.take_key(order.step) && late.is_repeat()) order.result = {};
-    late.give_key_back();
-  }
   for (Order& order : orders) {
-    const bool unused = !order.result || order.deposit->is_repeat();
+    const bool unused = !order.result && !has_its_place(order.deposit->file_.get());
     if (unused && order.deposit->name_.sidecar) (void)spool.disk().unlink(layout::sidecar(order.deposit->uid_));
   }
   if (!forces) return;
@@ -218,6 +227,10 @@ Result<bool> drop_dead_deposit(const Spool& spool, const std::string& entry, boo
   if (content) {
     const Writer writer = writer_of(content->get());
     if (writer == Writer::kAlive || (writer == Writer::kUnknown && !alone)) return false;
+    if (has_its_place(content->get())) {  // killed between the two names: it is committed
+      auto ended = disk.unlink(layout::accept(base));
+      return ended || ended.is(Code::kGone) ? Result<bool>(true) : ended.error();
+    }
   }
   const auto first = entry == base && !key.empty() && key != kNoKey ? first_with_key(spool, key) : std::nullopt;
   if (first && first->uid == uid) {

@@ -189,12 +189,6 @@ Result<void> Disk::sync(const std::string& path) const {
   return sync_file(file.get(), path);
 }
 
-Result<void> Disk::sync_filesystem() const {
-  const FileDescriptor root(::openat(directory_.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));  // not by O_PATH
-  if (!root) return failed("open", root_);
-  return done(::syncfs(root.get()), "force", root_);
-}
-
 Result<void> set_tags_attribute(int file, const std::string& value, const std::string& path) {
   if (::fsetxattr(file, kTagsAttribute, value.data(), value.size(), 0) == 0) return {};
   Error error = failed("set the tags attribute of", path);
@@ -248,6 +242,14 @@ Result<void> drop_forged_attributes(int file, const std::string& path) {
 }
 
 Result<void> sync_file(int file, const std::string& path) { return done(::fsync(file), "force to disk", path); }
+
+Result<void> sync_filesystem_of(int file, const std::string& path) { return done(::syncfs(file), "force the filesystem of", path); }
+
+Result<void> check_written(int file, const std::string& path) {
+  const int checked = ::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE);
+  if (checked != 0 && (errno == ENOSYS || errno == ESPIPE || errno == EINVAL)) return sync_file(file, path);
+  return done(checked, "force", path);
+}
 
 void start_writing(int file) { (void)::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE); }
 

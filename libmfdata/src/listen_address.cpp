@@ -1,11 +1,13 @@
 #include "libmfdata/listen_address.hpp"
 
+#include <arpa/inet.h>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <memory>
 
@@ -86,6 +88,33 @@ Result<BoundSocket> BoundSocket::bind(const std::string& address, unsigned mode)
   struct stat there {};
   if (is_path) (void)::lstat(address.c_str(), &there);
   return BoundSocket(std::move(*socket), is_path ? address : "", there.st_ino);
+}
+
+bool is_address(const std::string& address) {
+  if (address.starts_with('/')) return true;
+  const Parts parts = parts_of(address);
+  std::array<unsigned char, 16> bytes;
+  const bool is_host = ::inet_pton(AF_INET, parts.host.c_str(), bytes.data()) == 1 || ::inet_pton(AF_INET6, parts.host.c_str(), bytes.data()) == 1;
+  const bool is_port = !parts.port.empty() && parts.port.size() <= 5 && parts.port.find_first_not_of("0123456789") == std::string::npos;
+  return is_host && is_port && std::stoul(parts.port) <= 65535;
+}
+
+Result<void> can_bind(const std::string& address) {
+  if (address.starts_with('/')) {
+    const std::string directory = address.substr(0, address.rfind('/') + 1);
+    return ::access(directory.c_str(), W_OK | X_OK) == 0 ? Result<void>() : system_error(errno, "no socket can be made in " + directory);
+  }
+  auto socket = listening_socket(address);
+  return socket || socket.error().errnum == EADDRINUSE ? Result<void>() : socket.error();
+}
+
+bool BoundSocket::is_lost() const {
+  struct stat there {};
+  return !path_.empty() && (::lstat(path_.c_str(), &there) != 0 || there.st_ino != inode_);
+}
+
+void BoundSocket::set_mode(unsigned mode) const {
+  if (!path_.empty()) (void)::chmod(path_.c_str(), mode == 0 ? 0660 : mode);
 }
 
 BoundSocket& BoundSocket::operator=(BoundSocket&& other) noexcept {

@@ -52,6 +52,7 @@ Result<Job> with_fresh_uid(const Spool& spool, const Job& job) {
     MFDATA_TRY(spool.write_sidecar(layout::sidecar(fresh.name.uid), fresh.context));
     return fresh;
   }
+  if ((job.status.st_mode & 0600) != 0600) MFDATA_TRY(spool.disk().make_writable(job.path, job.status.st_mode));  // to tag it
   auto file = spool.disk().open_file(job.path);
   if (!file) return file.error();
   MFDATA_TRY(set_tags_attribute(file->get(), encode(fresh.context), job.path));

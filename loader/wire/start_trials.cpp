@@ -8,6 +8,7 @@
 #include <boost/filesystem.hpp>
 #include <cctype>
 #include <cerrno>
+#include <cmath>
 #include <cstdlib>
 #include <variant>
 
@@ -18,7 +19,7 @@ namespace mfdata {
 namespace {
 
 constexpr std::size_t kAtOnce = 4;
-constexpr std::int64_t kLimit_s = 55;                  // in earnest a worker has to be ready after 60 s
+constexpr double kShare = 0.92;  // of start_timeout, after which it would be killed in earnest
 constexpr std::int64_t kAllLimitNs = 120'000'000'000;
 constexpr std::size_t kMaxLog = 256 * 1024;
 constexpr std::string_view kError = "<3>";                     // sd-daemon(3)
@@ -137,7 +138,7 @@ void StartTrials::begin(Candidate candidate, std::int64_t now_ns) {
   trial.step = candidate.settings.step;
   trial.places = std::move(candidate.places);
   trial.place = std::move(*place);
-  trial.overdue_at_ns = now_ns + kLimit_s * 1'000'000'000;
+  trial.overdue_at_ns = now_ns + static_cast<std::int64_t>(trial.step.start_timeout_s * kShare * 1e9);
   running_.push_back(std::move(trial));
 }
 
@@ -169,7 +170,8 @@ void StartTrials::judge(const Running& trial, int status) {
     if (error.starts_with(kLeftOut)) problems_.push_back({Location{}, "[[switch_rules]]: " + error.substr(kLeftOut.size()), ""});
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && trial.ready) return;
-  if (trial.overdue) return add(trial.step, trial.places, "it does not come to an end within " + std::to_string(kLimit_s) + " s");
+  if (trial.overdue) return add(trial.step, trial.places, "it does not come to an end within " + std::to_string(static_cast<long>(std::ceil(trial.step.start_timeout_s * kShare))) +
+                                                               " s; one that takes its time has a longer start_timeout");
   if (!errors.empty() && WIFEXITED(status)) return add(trial.step, trial.places, errors.back());
   const std::string said = errors.empty() ? "" : ": " + errors.back();
   add(trial.step, trial.places,

@@ -27,6 +27,7 @@ ForkGuard::~ForkGuard() {
 }
 
 Callback::Callback(PluginHost& host, const char* name, Treatment* treatment, std::int64_t deadline_ns) : around_(host), guard_(name) {
+  around_.timed = false;
   host.enter(treatment, deadline_ns);
 }
 
@@ -34,6 +35,7 @@ Callback::Callback(PluginHost& host, wire::Call call) : around_(host), guard_(wi
   const std::int64_t now = monotonic_ns();
   const StepSettings& step = host.settings().step;
   const double limit_s = call == wire::Call::kCreate ? step.start_timeout_s : step.timeout_s;
+  if (call == wire::Call::kCreate) host.set_creating(true);
   host.progress().call = static_cast<std::uint32_t>(call);
   host.progress().called_ns = static_cast<std::uint64_t>(now);
   if (call != wire::Call::kDestroy) host.enter(nullptr, now + static_cast<std::int64_t>(limit_s * 1e9));
@@ -42,7 +44,8 @@ Callback::Callback(PluginHost& host, wire::Call call) : around_(host), guard_(wi
 Callback::~Callback() = default;
 
 Callback::Around::~Around() {
-  host.progress().called_ns = 0;
+  if (timed) host.progress().called_ns = 0;  // of another thread's call it is not ours
+  host.set_creating(false);
   host.leave();
 }
 

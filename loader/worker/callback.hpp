@@ -42,6 +42,7 @@ class Callback {
     Around& operator=(const Around&) = delete;
     ~Around();
     PluginHost& host;
+    bool timed = true;
   };
   Around around_;
   ForkGuard guard_;  // destroyed first

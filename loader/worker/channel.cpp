@@ -33,7 +33,7 @@ Result<FileDescriptor> Channel::ask_socket(const std::string& address, std::uint
     header.msg_control = control.data();
     header.msg_controllen = control.size();
     const ssize_t length = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
-    if (length < 0 && errno == EINTR) continue;
+    if (length < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (length <= 0) break;
     FileDescriptor socket;
     if (const cmsghdr* rights = CMSG_FIRSTHDR(&header); rights && rights->cmsg_type == SCM_RIGHTS) {
@@ -126,13 +126,18 @@ void Channel::send(const wire::Message& message) {
   const std::string packet = wire::encode(message);
   check(packet.size() <= wire::kMaxPacket, "a packet is larger than the loader reads");
   while (::send(socket_.get(), packet.data(), packet.size(), MSG_NOSIGNAL) < 0) {
-    if (errno != EINTR) return look_at(errno);
+    constexpr useconds_t kMoment = 10'000;
+    if (errno == ENOBUFS || errno == ENOMEM) {  // of the machine: a result that is lost would be a file that nobody knows of
+      ::usleep(kMoment);
+    } else if (errno != EINTR) {
+      return look_at(errno);
+    }
   }
 }
 
 // Its other end may be gone, since then the loader is: this end cannot be.
 void Channel::look_at(int errnum) {
-  if (errnum != EAGAIN && errnum != EINTR && errnum != EPIPE && errnum != ECONNRESET) lost_ = errnum;
+  if (errnum == EBADF || errnum == ENOTSOCK || errnum == ENOTCONN || errnum == EINVAL) lost_ = errnum;
 }
 
 std::optional<std::string> Channel::lost() const {

@@ -1,6 +1,9 @@
 #include "worker/deposit_committer.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
 #include <utility>
 #include <vector>
 
@@ -35,57 +38,86 @@ Result<void> DepositCommitter::commit(Deposit::Order order) {
   return mine->order.result;
 }
 
-void DepositCommitter::commit_later(Deposit::Order order, Ended ended) {
+bool DepositCommitter::commit_later(Deposit::Order order, Ended ended) {
+  const auto entry = std::make_shared<Entry>(Entry{std::move(order), std::move(ended)});
   Lock lock(mutex_);
+  if (closed_) return false;
   if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
-  const bool is_ours = std::this_thread::get_id() == thread_.get_id();  // it waits for nobody
-  changed_.wait(lock, [&] { return is_ours || untold_ < kMaxWaiting; });
-  ++untold_;
-  queue_.push_back(std::make_shared<Entry>(Entry{std::move(order), std::move(ended)}));
+  untold_.push_back(entry);
+  try {
+    queue_.push_back(entry);
+  } catch (...) {
+    untold_.pop_back();
+    throw;
+  }
   changed_.notify_all();
+  return true;
 }
 
 void DepositCommitter::finish() {
   Lock lock(mutex_);
-  changed_.wait(lock, [&] { return untold_ == 0; });
+  changed_.wait(lock, [&] { return untold_.empty(); });
 }
 
-// One group, without the lock.
+void DepositCommitter::close() {
+  {
+    const Lock lock(mutex_);
+    closed_ = true;
+  }
+  finish();
+}
+
+// One group, without the lock. Whatever is thrown meanwhile, each of the group comes to its end.
 void DepositCommitter::lead(Lock& lock) {
   leading_ = true;
-  const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(std::min(queue_.size(), kGroup));
-  const std::vector<std::shared_ptr<Entry>> group(queue_.begin(), end);
-  queue_.erase(queue_.begin(), end);
+  std::array<std::shared_ptr<Entry>, kGroup> group;
+  const std::size_t size = std::min(queue_.size(), kGroup);
+  std::move(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(size), group.begin());
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(size));
   lock.unlock();
-  std::vector<Deposit::Order> orders;
-  for (const auto& entry : group) orders.push_back(entry->order);
-  Deposit::commit_all(spool_, orders);
+  const bool thrown = !commit_group(group.data(), size);
   lock.lock();
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    group[i]->order.result = std::move(orders[i].result);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (thrown) group[i]->order.result = Error{Code::kIo, ENOMEM, ""};  // no text: there may be no memory
     group[i]->finished = true;
-    if (group[i]->ended) to_tell_.push_back(group[i]);
   }
   leading_ = false;
   changed_.notify_all();
 }
 
+bool DepositCommitter::commit_group(std::shared_ptr<Entry>* group, std::size_t size) {
+  try {
+    std::vector<Deposit::Order> orders;
+    for (std::size_t i = 0; i < size; ++i) orders.push_back(group[i]->order);
+    Deposit::commit_all(spool_, orders);
+    for (std::size_t i = 0; i < size; ++i) group[i]->order.result = std::move(orders[i].result);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
+std::list<std::shared_ptr<DepositCommitter::Entry>>::iterator DepositCommitter::next_to_tell() {
+  return std::find_if(untold_.begin(), untold_.end(), [](const auto& entry) { return entry->finished && !entry->told; });
+}
+
 void DepositCommitter::tell(Lock& lock) {
-  const auto entry = std::move(to_tell_.front());
-  to_tell_.pop_front();
+  const auto next = next_to_tell();
+  const std::shared_ptr<Entry> entry = *next;
+  entry->told = true;
   lock.unlock();
   entry->ended(entry->order.result);
-  entry->ended = nullptr;  // what it holds goes before it is told that it has ended
+  entry->ended = nullptr;  // what it holds goes before it counts as told
   lock.lock();
-  --untold_;
+  untold_.erase(next);
   changed_.notify_all();
 }
 
 void DepositCommitter::work() {
   Lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return stops_ || !to_tell_.empty() || (!queue_.empty() && !leading_); });
-    if (!to_tell_.empty()) {
+    changed_.wait(lock, [&] { return stops_ || next_to_tell() != untold_.end() || (!queue_.empty() && !leading_); });
+    if (next_to_tell() != untold_.end()) {
       tell(lock);
     } else if (!queue_.empty() && !leading_) {
       lead(lock);

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -16,8 +17,7 @@ namespace mfdata {
 
 class DepositCommitter {
  public:
-  static constexpr std::size_t kGroup = 64;         // deposits that share a commit
-  static constexpr std::size_t kMaxWaiting = 1024;  // whom nobody waits for
+  static constexpr std::size_t kGroup = 64;  // deposits that share a commit
 
   using Ended = std::function<void(const Result<void>&)>;
 
@@ -26,28 +26,34 @@ class DepositCommitter {
 
   // Waits until it is durable. What the order points to lives until then.
   Result<void> commit(Deposit::Order order);
-  // `ended` is called once, on a thread of this object. While many are on their way it waits for room.
-  void commit_later(Deposit::Order order, Ended ended);
+  // `ended` is called once, on a thread of this object. Each that waits holds a descriptor, which is what bounds their number.
+  // False: nothing more is taken.
+  bool commit_later(Deposit::Order order, Ended ended);
   // Until all of them are told.
   void finish();
+  // The same, and commit_later takes nothing more.
+  void close();
 
  private:
   struct Entry {
     Deposit::Order order;
     Ended ended;  // empty: somebody waits
-    bool finished = false;
+    bool finished = false, told = false;
   };
   using Lock = std::unique_lock<std::mutex>;
   void lead(Lock& lock);
+  bool commit_group(std::shared_ptr<Entry>* group, std::size_t size);  // false: something was thrown
+  std::list<std::shared_ptr<Entry>>::iterator next_to_tell();
   void tell(Lock& lock);
   void work();
 
   const Spool& spool_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::shared_ptr<Entry>> queue_, to_tell_;
-  std::size_t untold_ = 0;
+  std::deque<std::shared_ptr<Entry>> queue_;
+  std::list<std::shared_ptr<Entry>> untold_;  // in the order they came, which is nearly the one they end in
   bool leading_ = false;
+  bool closed_ = false;
   bool stops_ = false;
   std::thread thread_;  // since the first commit_later
 };

@@ -48,7 +48,10 @@ mfdata_rc listen_socket(mfdata_ctx* ctx, mfdata_str address, uint32_t mode, int3
   if (view(address).find('\0') != std::string_view::npos) return MFDATA_E_ARG;
   PluginHost& host = PluginHost::of(ctx);
   if (!is_listener(ctx)) return MFDATA_E_UNSUPPORTED;
-  if (!host.in_callback()) return MFDATA_E_STATE;
+  if (!host.creating()) return MFDATA_E_STATE;
+  if (!is_address(text_of(address))) {
+    return refuse(ctx, Error{Code::kBadData, 0, "an address is \"127.0.0.1:9091\", \"[::1]:9091\" in numbers, or the absolute path of a unix socket, not \"" + text_of(address) + '"'});
+  }
   auto socket = host.listen_socket(text_of(address), mode);
   if (!socket) {
     host.write_log(MFDATA_LOG_ERROR, "\"" + text_of(address) + "\": " + socket.error().text);

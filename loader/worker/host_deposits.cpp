@@ -86,6 +86,8 @@ Deposit::Order order_of(LiveDeposit& deposit) {
 }
 
 mfdata_rc committed(mfdata_ctx* ctx, const LiveDeposit& deposit, const Result<void>& result) {
+  const bool passes = result.is(Code::kBusy) || result.is(Code::kNoSpace);
+  if (!result && !passes) PluginHost::of(ctx).write_log(MFDATA_LOG_ERROR, "a deposit cannot be committed: " + result.error().text);
   if (!result) return refuse(ctx, result.error());
   wire::ProgressPage& page = PluginHost::of(ctx).progress();
   if (deposit.deposit.is_repeat()) {
@@ -157,18 +159,19 @@ mfdata_rc deposit_commit(mfdata_ctx* ctx, mfdata_deposit* handle, mfdata_deposit
   mfdata_rc rc = MFDATA_E_ARG;
   const std::shared_ptr<LiveDeposit> deposit = PluginHost::of(ctx).deposits().take(handle, rc);
   if (!deposit) return rc;
+  if (done && PluginHost::of(ctx).being_created()) return MFDATA_E_STATE;  // whom it would tell may never come about
   const std::lock_guard lock(deposit->mutex);  // a write that is under way ends before
   deposit->ended = true;
   rc = complete(ctx, *deposit);
   if (rc != MFDATA_OK) return rc;
   DepositCommitter& committer = PluginHost::of(ctx).committer();
   if (!done) return committed(ctx, *deposit, committer.commit(order_of(*deposit)));
-  committer.commit_later(order_of(*deposit), [ctx, deposit, done, user](const Result<void>& result) {
+  const bool taken = committer.commit_later(order_of(*deposit), [ctx, deposit, done, user](const Result<void>& result) {
     const mfdata_rc told = committed(ctx, *deposit, result);
     const ForkGuard guard("done");
     done(user, told);
   });
-  return MFDATA_OK;
+  return taken ? MFDATA_OK : MFDATA_E_STATE;
 }
 
 mfdata_rc deposit_uid(mfdata_ctx* ctx, mfdata_deposit* deposit, mfdata_str* uid) {

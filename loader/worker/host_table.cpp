@@ -85,7 +85,7 @@ mfdata_rc set_error(mfdata_ctx* ctx, mfdata_rc code, mfdata_str reason) {
   PluginHost& host = PluginHost::of(ctx);
   if (!host.in_callback()) return code;
   try {
-    std::string& place = host.treatment() ? host.treatment()->reason : host.create_error();
+    std::string& place = host.treatment() ? host.treatment()->reason : host.reason_of_call();
     place = without_line_ends(view(reason));
   } catch (const std::exception&) {  // no memory for the text
   }

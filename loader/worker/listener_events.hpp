@@ -14,7 +14,8 @@ namespace mfdata {
 
 class ListenerEvents {
  public:
-  ListenerEvents(PluginHost& host, const mfdata_listener& listener, void* self);
+  // `pressure`: that it knows of.
+  ListenerEvents(PluginHost& host, const mfdata_listener& listener, void* self, std::uint32_t pressure);
 
   // Some times a second. Pressure is told before anything else: senders wait for it.
   void turn();
@@ -27,7 +28,8 @@ class ListenerEvents {
     std::int64_t changed_ns = 0;
     bool operator==(const Version&) const = default;
   };
-  static Version version_of(const std::string& path);
+  static Version version_of(const struct stat& st);
+  void tell(std::string trouble);
   void tell_pressure();
   void tell_paths();
 
@@ -37,6 +39,7 @@ class ListenerEvents {
   std::uint32_t pressure_ = 0;
   std::int64_t last_tick_ns_ = 0, next_ns_ = 0;
   std::map<std::string, Version> paths_;
+  std::string told_;  // of tick
 };
 
 }  // namespace mfdata

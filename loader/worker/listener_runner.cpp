@@ -1,6 +1,7 @@
 #include "worker/listener_runner.hpp"
 
 #include <atomic>
+#include <optional>
 
 #include "worker/callback.hpp"
 #include "worker/listener_events.hpp"
@@ -15,6 +16,7 @@ class ListenerRun {
 
   Result<void> create() {
     host_.connect(channel_);
+    pressure_ = host_.progress().pressure;
     const mfdata_init* init = host_.init_for_create();
     const Callback callback(host_, wire::Call::kCreate);
     if (listener_.create(init, &self_) == MFDATA_OK) return {};
@@ -29,8 +31,8 @@ class ListenerRun {
       rc = listener_.run(self_, &host_);
     }
     finished_ = true;
-    watcher.join();
-    host_.committer().finish();  // every `done` comes before destroy
+    timed([&] { watcher.join(); });  // an event that is under way
+    timed([&] { host_.committer().close(); });  // every `done` comes before destroy
     return rc;
   }
 
@@ -43,10 +45,18 @@ class ListenerRun {
   bool asked() const { return asked_; }  // after `run`
 
  private:
+  // What takes longer than the timeout is killed; a stop has its time already.
+  template <class Wait>
+  void timed(const Wait& wait) {
+    std::optional<Callback> callback;
+    if (!host_.cancelled()) callback.emplace(host_, wire::Call::kDrain);
+    wait();
+  }
+
   void watch() {
     std::deque<wire::JobName> none;
     bool asked = false;
-    ListenerEvents events(host_, listener_, self_);
+    ListenerEvents events(host_, listener_, self_, pressure_);
     while (!finished_ && !(asked = channel_.receive(none, 250) || host_.cancelled())) {
       channel_.send_metrics(host_.take_metrics());
       events.turn();
@@ -62,6 +72,7 @@ class ListenerRun {
   Channel& channel_;
   const mfdata_listener& listener_;
   void* self_ = nullptr;
+  std::uint32_t pressure_ = 0;  // before create
   std::atomic<bool> finished_{false};
   std::atomic<bool> asked_{false};
 };

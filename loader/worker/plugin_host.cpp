@@ -99,7 +99,16 @@ void PluginHost::leave() {
   deadline_ns_ = 0;
 }
 
-Treatment* PluginHost::treatment() { return in_callback() ? treatment_ : nullptr; }
+void PluginHost::enter_event(std::string& reason) {
+  kept_of_event_.clear();
+  reason.clear();
+  event_reason_ = &reason;
+  event_thread_ = std::this_thread::get_id();
+}
+
+void PluginHost::leave_event() { event_thread_ = std::thread::id(); }
+
+Treatment* PluginHost::treatment() { return thread_.load() == std::this_thread::get_id() ? treatment_ : nullptr; }
 
 // One line, one write: "<priority>text" as sd-daemon(3) has it; the loader adds time and step.
 void PluginHost::write_log(int level, std::string_view message) const {
@@ -112,7 +121,7 @@ void PluginHost::write_log(int level, std::string_view message) const {
 }
 
 mfdata_str PluginHost::keep(std::string text) {
-  const std::string& kept = kept_.emplace_back(std::move(text));
+  const std::string& kept = (in_event() ? kept_of_event_ : kept_).emplace_back(std::move(text));
   return str(kept);
 }
 
@@ -123,7 +132,9 @@ mfdata_str PluginHost::keep_for_life(std::string text) {
 }
 
 Result<std::string> PluginHost::state_dir() {
-  const boost::filesystem::path path = Home{settings_.home}.state_of(settings_.step.plugin, settings_.step.name);
+  // On trial beside the component itself: a place of its own.
+  const boost::filesystem::path path = settings_.task == wire::Task::kTryStart ? boost::filesystem::path(settings_.data_dir) / "state" / settings_.step.name
+                                                                               : Home{settings_.home}.state_of(settings_.step.plugin, settings_.step.name);
   boost::system::error_code failed;
   boost::filesystem::create_directories(path.parent_path(), failed);
   if (!failed && ::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return system_error(errno, "cannot make " + path.string());
@@ -137,9 +148,12 @@ void PluginHost::report_health(int state, std::string text) {
 
 Result<FileDescriptor> PluginHost::listen_socket(const std::string& address, unsigned mode) {
   if (settings_.sockets_from_loader && channel_) return channel_->ask_socket(address, mode);
+  // On trial: the loader that asks, or that is asked about, may have it itself, and nobody shall connect.
+  if (settings_.task == wire::Task::kTryStart) {
+    const auto possible = can_bind(address);
+    return possible ? listening_socket("127.0.0.1:0") : Result<FileDescriptor>(possible.error());
+  }
   auto bound = BoundSocket::bind(address, mode);
-  // On trial: the loader that asks, or that is asked about, may have it itself.
-  if (settings_.task == wire::Task::kTryStart && !bound && bound.error().errnum == EADDRINUSE) return listening_socket("127.0.0.1:0");
   if (!bound) return bound.error();
   FileDescriptor given(::fcntl(bound->descriptor(), F_DUPFD_CLOEXEC, 0));
   if (!given) return system_error(errno, "no descriptor for a socket");
@@ -151,13 +165,16 @@ Result<FileDescriptor> PluginHost::listen_socket(const std::string& address, uns
 Result<void> PluginHost::watch_path(const std::string& path) {
   constexpr std::size_t kMaxWatched = 64;
   const std::lock_guard lock(life_mutex_);
-  if (std::find(watched_paths_.begin(), watched_paths_.end(), path) != watched_paths_.end()) return {};
+  const auto known = std::find_if(watched_paths_.begin(), watched_paths_.end(), [&](const WatchedPath& one) { return one.path == path; });
+  if (known != watched_paths_.end()) return {};
   if (watched_paths_.size() >= kMaxWatched) return Error{Code::kLimit, 0, "more than 64 watched paths"};
-  watched_paths_.push_back(path);
+  WatchedPath watched{path, {}};
+  if (::stat(path.c_str(), &watched.first) != 0) watched.first = {};
+  watched_paths_.push_back(std::move(watched));
   return {};
 }
 
-std::vector<std::string> PluginHost::watched_paths() {
+std::vector<PluginHost::WatchedPath> PluginHost::watched_paths() {
   const std::lock_guard lock(life_mutex_);
   return watched_paths_;
 }

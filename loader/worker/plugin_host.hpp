@@ -5,6 +5,7 @@
 #pragma once
 
 #include <mfdata/plugin.h>
+#include <sys/stat.h>
 
 #include <atomic>
 #include <deque>
@@ -55,7 +56,15 @@ class PluginHost : public mfdata_ctx {
   void enter(Treatment* treatment, std::int64_t deadline_ns);  // nullptr: create, tick, drain
   void leave();
   Treatment* treatment();  // of the call under way on this thread; nullptr otherwise
-  bool in_callback() const { return thread_.load() == std::this_thread::get_id(); }
+  bool in_callback() const { return thread_.load() == std::this_thread::get_id() || in_event(); }
+  // A call on the other thread, that a listener hears of events on; `reason`: what set_error says in it.
+  void enter_event(std::string& reason);
+  void leave_event();
+  bool in_event() const { return event_thread_.load() == std::this_thread::get_id(); }
+  std::string& reason_of_call() { return in_event() ? *event_reason_ : create_error_; }
+  void set_creating(bool creating) { creating_ = creating; }
+  bool creating() const { return creating_ && thread_.load() == std::this_thread::get_id(); }
+  bool being_created() const { return creating_; }  // on whichever thread
 
   // Where what concerns the loader goes; none: a host on its own.
   void connect(Channel& channel) { channel_ = &channel; }
@@ -65,8 +74,12 @@ class PluginHost : public mfdata_ctx {
   Result<std::string> state_dir();
   void report_health(int state, std::string text);
   Result<FileDescriptor> listen_socket(const std::string& address, unsigned mode);
+  struct WatchedPath {
+    std::string path;
+    struct stat first {};  // when it was named; all zero: nothing stood there
+  };
   Result<void> watch_path(const std::string& path);
-  std::vector<std::string> watched_paths();
+  std::vector<WatchedPath> watched_paths();
 
   void write_log(int level, std::string_view message) const;
   bool log_enabled(int level) const { return level >= log_level_; }
@@ -118,21 +131,24 @@ class PluginHost : public mfdata_ctx {
   std::atomic<std::int64_t> deadline_ns_{0};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> told_cancelled_{false};
-  std::deque<std::string> kept_;
+  std::deque<std::string> kept_, kept_of_event_;
+  std::atomic<std::thread::id> event_thread_{};
+  std::string* event_reason_ = nullptr;
+  std::atomic<bool> creating_{false};
   Channel* channel_ = nullptr;
   std::vector<std::string> watched_directories_;
   std::mutex life_mutex_;
   std::deque<std::string> kept_for_life_;
-  std::vector<std::string> watched_paths_;
+  std::vector<WatchedPath> watched_paths_;
   std::vector<BoundSocket> sockets_;  // that no loader keeps
   std::string create_error_;
   std::vector<Rule> rules_;
   std::unique_ptr<PredicateProcess> predicates_;
   LiveDeposits deposits_;  // what is left of them goes away with this
-  DepositCommitter committer_;
   std::mutex metrics_mutex_;
   std::vector<wire::MetricDefinition> metrics_;
   std::vector<wire::MetricDelta> deltas_;
+  DepositCommitter committer_;  // ends first: what it tells may count
 };
 
 }  // namespace mfdata

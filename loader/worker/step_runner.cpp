@@ -317,6 +317,7 @@ void StepRunner::treat(const wire::JobName& name) {
     waits.id = name.id;
     waits.outcome = published.is(Code::kNoSpace) ? Outcome::kNoSpace : Outcome::kError;
     waits.reason = "an earlier file cannot be delivered yet: " + published.error().text;
+    if (!policy_.keeps_open()) end_if_spoiled();
     return report(std::move(waits));
   }
   const std::int64_t began = monotonic_ns();
@@ -338,7 +339,8 @@ void StepRunner::treat(const wire::JobName& name) {
     if (traced_) announce(*taken.job);
     treat_taken(name, std::move(*taken.job), began);
   } else {
-    if (treated_ > 0 && (taken.done.outcome == Outcome::kError || taken.done.outcome == Outcome::kGone)) {
+    const bool strange = taken.done.outcome == Outcome::kError || (treated_ > 0 && taken.done.outcome == Outcome::kGone);
+    if (strange) {
       note_in_hand("");  // an earlier call has done it, and this file is where it was
       host_.progress().started_ns = 0;
       end_if_spoiled();

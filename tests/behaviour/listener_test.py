@@ -8,12 +8,11 @@ import stat
 import sys
 import threading
 import time
-import unittest
 import urllib.error
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../harness"))
-from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, context_of, main, parse_tags_file, wait_for
+from harness import BUILD, MFDATA, MFDATA_PLUGIN, Case, content, main, parse_tags_file, wait_for
 
 SETTINGS = '[data]\nentry_step = "archive/main"\n[metrics]\nlisten = "127.0.0.1:0"\n'
 MISMATCH, BUSY, ARG, UNSUPPORTED, NOT_FOUND, STATE = -12, -10, -1, -3, -2, -6
@@ -99,7 +98,8 @@ class Deposits(DepositCase):
         self.assertEqual((code, repeated), (0, False))
         gate.touch()
         slow.join()
-        self.assertEqual(answers[0][0], 0)
+        self.assertEqual(answers[0][0], BUSY)  # its uid is none: who asks again is told of the other
+        self.assertEqual(self.deposit(home, name="a", content="slow", key="k"), (0, uid, True))
         [path] = self.archived(home, 1)
         self.assertEqual(content(path), b"quick")
 
@@ -116,15 +116,6 @@ class Deposits(DepositCase):
         self.assertEqual(self.deposit(home, name="a", content="whole", key="k")[::2], (0, False))
         [path] = self.archived(home, 1)
         self.assertEqual(content(path), b"whole")
-
-    def test_keys_are_forgotten_after_their_window(self):
-        home = self.porter(settings=SETTINGS.replace("[metrics]", 'idempotency_window = "60s"\n[metrics]'))
-        self.assertEqual(self.deposit(home, name="a", content="text", key="k")[0], 0)
-        [key] = os.listdir(home.data / "tmp/keys")
-        os.utime(home.data / "tmp/keys" / key, (0, 0), follow_symlinks=False)
-        self.assertEqual(home.stop(), 0)
-        home.start()
-        wait_for(lambda: not os.listdir(home.data / "tmp/keys"), "no key")
 
     def test_a_deposit_of_another_size_or_digest_than_expected_is_none(self):
         home = self.porter()
@@ -239,6 +230,22 @@ class Listeners(DepositCase):
         home.run(MFDATA_PLUGIN, "remove", "porter")
         wait_for(lambda: not path.exists(), "no socket")
 
+    def test_a_listener_gets_an_address_that_overlaps_the_one_it_had(self):
+        home = self.porter()
+        home.override("porter", f'[custom]\nsocket = "{home.root}/run/../run/porter.sock"\n')
+        home.run(MFDATA, "reload")
+        wait_for(lambda: home.step_status("porter/main").get("workers") == 1, "the listener")
+        self.assertEqual(self.deposit(home, name="a", content="x")[0], 0)
+
+    def test_a_socket_that_was_removed_is_there_again_with_the_next_worker(self):
+        home = self.porter()
+        path = home.root / "run/porter.sock"
+        path.unlink()
+        [pid] = home.worker_pids("porter/main")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(path.exists, "the socket")
+        self.assertEqual(self.deposit(home, name="a", content="x")[0], 0)
+
     def test_a_socket_that_another_program_has_is_said_and_left_alone(self):
         home = self.home("archive", settings=SETTINGS)
         other = socket.socket(socket.AF_UNIX)
@@ -285,6 +292,10 @@ class Listeners(DepositCase):
         wait_for(lambda: "porter/main has failed: no broker answers" in ready(), "the reason")
         self.ask(home, "health", "0", "")
         wait_for(lambda: "porter" not in ready(), "it is ready again")
+        self.ask(home, "health", "2", "no broker answers")
+        wait_for(lambda: home.metric("mfdata_component_health", plugin="porter", step="main") == 2, "the metric")
+        os.kill(home.worker_pids("porter/main")[0], signal.SIGKILL)
+        wait_for(lambda: home.metric("mfdata_component_health", plugin="porter", step="main") == 0, "what a dead worker said is forgotten")
 
     def test_a_listener_ticks_and_is_told_of_paths_and_of_pressure(self):
         home = self.home("archive", settings=SETTINGS)

@@ -40,7 +40,7 @@ struct Room {
     const std::string step = layout::step_directory("a.main");
     auto names = spool.disk().list(step);
     for (const std::string& name : *names) (void)spool.disk().unlink(step + '/' + name);
-    (void)spool.disk().sync_filesystem();
+    ::sync();
   }
 };
 

@@ -289,7 +289,7 @@ class Spool:
         if self.fsyncs_inodes:
             self.disk.fsync(path)                                                               # 3
         if key and not self.take_key(path, key, f"{uid} {step}"):
-            return None if self.on_its_way(key) else self.repeat(key, acknowledge)              # None: busy, the sender tries again
+            return None                                                                         # busy: the sender tries again
         self.disk.rename(path, f"step.{step}/{spell(name)}")                                    # 4
         if self.fsyncs_inodes:
             self.disk.fsync(f"step.{step}")                                                     # 5

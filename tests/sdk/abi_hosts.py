@@ -22,7 +22,7 @@ PROGRAMS = ("tools/mfdata", "tools/mfdata-plugin", "loader/mfdata-loader")
 
 # What the next version does with its own members and flags.
 NEXT_HOST = {
-    "host_table.cpp": [("deposit_commit, deposit_abort, pressure>();", "deposit_commit, deposit_abort, pressure, next_member>();"),
+    "host_table.cpp": [("listen_socket, file_set_name>();", "listen_socket, file_set_name, next_member>();"),
                        ("constexpr mfdata_host kTable = ", "void next_member() {}\n\nconstexpr mfdata_host kTable = "),
                        ("kDeliveryFlags = ", "kDeliveryFlags = MFDATA_DELIVERY_NEXT | "), ("kTagFlags = ", "kTagFlags = MFDATA_TAG_NEXT | ")],
 }
@@ -36,8 +36,8 @@ UNCHECKED_HOST = {
                        ("return op >= MFDATA_OP_MOVE && op <= MFDATA_OP_LINK;", "return op >= MFDATA_OP_MOVE;"), ("how->struct_size < kLeastDelivery", "false"),
                        ("|| min_size > PluginHost::of(ctx).rules_shown()->struct_size", "")],
     "rules_table.cpp": [("std::min<std::size_t>(rule->struct_size, sizeof full)", "sizeof full"), ("rule->struct_size < kLeastRule", "false")],
-    "ending_policy.cpp": [("} else if (rc == MFDATA_OK) {\n    note_routes(", "} else if (rc == MFDATA_OK || rc > MFDATA_CANCELLED) {\n    note_routes(")],
-    "step_instance.cpp": [("each.data());", "each.data());\n  for (auto& one : each) one = one > MFDATA_CANCELLED ? MFDATA_OK : one;")],
+    "ending_policy.cpp": [("} else if (rc == MFDATA_OK) {\n    note_routes(", "} else if (rc == MFDATA_OK || rc > MFDATA_YIELD) {\n    note_routes(")],
+    "step_instance.cpp": [("each.data());", "each.data());\n  for (auto& one : each) one = one > MFDATA_YIELD ? MFDATA_OK : one;")],
 }
 STRICT_HOST = {"plugin_library.cpp": [("component->struct_size < kLeastComponent", "component->struct_size != sizeof(mfdata_component)"),
                                       ("if (!plugin->id ||", "if (plugin->flags != 0 || !plugin->id ||")]}

@@ -148,3 +148,20 @@ TEST_CASE("arrivals_are_what_stands_in_a_watched_directory_under_no_ignored_name
   CHECK(is_ignored({}, ".mfdata-x"));
   CHECK_FALSE(is_ignored({"*.tmp"}, "c.tmp.x"));
 }
+
+TEST_CASE("keys_of_deposits_are_forgotten_after_their_window_a_part_of_them_each_minute") {
+  Spooled p;
+  const std::string early = "00" + std::string(62, 'a'), late = "ff" + std::string(62, 'a');
+  for (const std::string& key : {early, late}) REQUIRE(p.spool->disk().symlink(fresh_uid() + " a.main", layout::key(key)));
+  Lifetimes lifetimes;
+  lifetimes.keys_s = kDay;
+  CHECK(default_lifetimes(p).keys_s == kDay);
+  const std::int64_t round = 256 * 60, begins = (p.now / round + 1) * round - p.now;  // when those that begin with 00 are looked at
+  CHECK(p.collected(lifetimes, begins).forgotten == 0);
+  const std::int64_t old = begins + (kDay / round + 2) * round;
+  CHECK(p.collected(lifetimes, old + 60).forgotten == 0);  // the turn of 01
+  CHECK(p.collected(lifetimes, old).forgotten == 1);
+  CHECK(p.list("tmp/keys") == Names{late});
+  CHECK(p.collected(lifetimes, old + 255 * 60).forgotten == 1);
+  CHECK(p.list("tmp/keys").empty());
+}

@@ -52,7 +52,7 @@ class Deposit {
   Deposit(const Spool& spool, std::string uid, std::string key, FileDescriptor file);
   Result<void> tag(const Order& order);
   Result<void> take_key(const std::string& step);
-  void give_key_back();
+  Result<void> give_key_back();
   Result<void> place(const std::string& step);
 
   const Spool* spool_;

@@ -60,7 +60,6 @@ class Disk {
   std::uint64_t free_bytes() const;
   bool nearly_full() const;
   Result<void> sync(const std::string& path) const;
-  Result<void> sync_filesystem() const;  // syncfs(2): what is written by others too
 
  private:
   Disk(std::string root, FileDescriptor directory, dev_t device)
@@ -78,6 +77,10 @@ void drop_tags_attribute(int file);
 // Removes every user.mfdata.* attribute but user.mfdata.tags (which the accept replaces).
 Result<void> drop_forged_attributes(int file, const std::string& path);
 Result<void> sync_file(int file, const std::string& path);
+// syncfs(2) of the filesystem that the file is on: what others have written too. It does not tell of each file whether it could be
+// written: check_written does, for what was written through this descriptor or since it was opened.
+Result<void> sync_filesystem_of(int file, const std::string& path);
+Result<void> check_written(int file, const std::string& path);
 void start_writing(int file);  // a hint before sync_file of several files: the kernel allots their blocks at once
 Result<void> write_all(int file, std::string_view bytes, const std::string& path);
 Result<std::string> read_all(int file, std::size_t limit, const std::string& path);

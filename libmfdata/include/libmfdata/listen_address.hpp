@@ -16,6 +16,11 @@ Result<FileDescriptor> listening_socket(const std::string& address);
 // asked about, listens itself: that this port is in use is no error. The error says what to do.
 Result<void> can_listen(const std::string& address, int own_port);
 
+// An address of TCP in numbers ("127.0.0.1:9091", "[::1]:9091"), or the absolute path of a unix socket.
+bool is_address(const std::string& address);
+// Whether such an address could be bound, were it not in use; nothing is left.
+Result<void> can_bind(const std::string& address);
+
 // A socket that listens for a listener: on an address of TCP, or on a unix socket at an absolute path with these permission bits (0:
 // 0660). A unix socket that nobody listens on any more makes room; it is removed with the object, when it is still ours.
 class BoundSocket {
@@ -24,6 +29,10 @@ class BoundSocket {
   BoundSocket(BoundSocket&&) noexcept = default;
   BoundSocket& operator=(BoundSocket&& other) noexcept;
   ~BoundSocket();
+
+  // Its path has been removed, or is another socket's; never of an address of TCP.
+  bool is_lost() const;
+  void set_mode(unsigned mode) const;
 
   int descriptor() const { return socket_.get(); }
   FileDescriptor take() { return std::move(socket_); }  // a unix socket stays at its path then

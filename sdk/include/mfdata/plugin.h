@@ -237,8 +237,9 @@ typedef struct mfdata_host {
   mfdata_rc (*deposit_tag)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_str name, mfdata_str value);
   /* Consumes the deposit, whatever it returns; E_STATE: it was consumed already. With `done` NULL it returns when the
    * file is durable. Otherwise OK means that `done` is called exactly once, on a thread of the host, never inside this
-   * call, before destroy; an error means that it is never called. Only an OK, returned or told, may be acknowledged to
-   * a sender. E_MISMATCH: nothing was deposited; E_BUSY: another deposit with this key is on its way, try again. */
+   * call, before destroy; an error means that it is never called. It is E_STATE during create, and once run has
+   * returned. Only an OK, returned or told, may be acknowledged to a sender. E_MISMATCH: nothing was deposited; E_BUSY:
+   * another deposit with this key has come first, or is on its way: open it again. */
   mfdata_rc (*deposit_commit)(mfdata_ctx *ctx, mfdata_deposit *deposit, mfdata_deposit_done done, void *user);
   void (*deposit_abort)(mfdata_ctx *ctx, mfdata_deposit *deposit);
   /* [any] 0: files are welcome. E_BUSY or E_FULL otherwise, with the milliseconds to wait. */
@@ -263,7 +264,7 @@ typedef struct mfdata_host {
   mfdata_rc (*watch_path)(mfdata_ctx *ctx, mfdata_str path);
   /* [create] Of a listener: a bound, listening, non-blocking stream socket that the host keeps over restarts and
    * upgrades of the listener, so that nobody who connects meanwhile is refused, and that all its processes share.
-   * `address`: "127.0.0.1:9091", "[::1]:9091", or a path beginning with "/" of a unix socket; `mode`: of that socket's
+   * `address`: "127.0.0.1:9091", "[::1]:9091" in numbers, or a path beginning with "/" of a unix socket; `mode`: of that socket's
    * permission bits, 0: 0660. The descriptor is the plugin's to close. E_ARG: no address; E_IO: it cannot be bound, the
    * text is in the log. */
   mfdata_rc (*listen_socket)(mfdata_ctx *ctx, mfdata_str address, uint32_t mode, int32_t *fd);
@@ -316,8 +317,9 @@ typedef struct mfdata_listener {
   mfdata_rc (*run)(void *self, mfdata_ctx *ctx);
   void (*stop)(void *self); /* on another thread; may be called twice. `timeout` begins with it */
   void (*destroy)(void *self, mfdata_ctx *ctx);
-  /* Optional, on one thread of the host, another one than that of run, while it runs: about once a second; when
-   * `pressure` would answer something else; when a path of watch_path has changed. */
+  /* Optional, on one thread of the host, another one than that of run: about once a second; when `pressure` would answer
+   * something else; when a path of watch_path has changed. One may be under way when run returns, never in destroy. In
+   * them the functions marked [call] that concern no file work. */
   mfdata_rc (*tick)(void *self, mfdata_ctx *ctx, const mfdata_tick *tick);
   void (*pressure_changed)(void *self, mfdata_ctx *ctx, mfdata_rc pressure, int64_t retry_after_ms);
   void (*path_changed)(void *self, mfdata_ctx *ctx, mfdata_str path);

@@ -502,7 +502,7 @@ class Listener {
   virtual ~Listener() = default;
   virtual Result run() = 0;              // until stop()
   virtual void stop() noexcept = 0;      // on another thread
-  // On one more thread, while run is under way; not after it has returned.
+  // On one more thread. One may be under way when run returns, never when the object is destroyed.
   virtual void tick() {}                 // about once a second
   virtual void pressure_changed(Pressure) {}
   virtual void path_changed(std::string_view) {}  // of watch_path
