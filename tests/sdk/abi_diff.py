@@ -16,7 +16,7 @@ BREAKS = {
     "two members that change places": (r"^  mfdata_str type; ( +/\*.*?\*/)\n  mfdata_str tag; ", r"  mfdata_str tag;\n  mfdata_str type;"),
     "an argument of another type": (r"\*set_retry_delay\)\(mfdata_ctx \*ctx, int64_t", "*set_retry_delay)(mfdata_ctx *ctx, int32_t"),
     "another type in the place of reserved bytes": (r"uint32_t n_targets, reserved0;", "uint64_t n_targets;"),
-    "a member that is gone": (r"^  void \(\*destroy\)\(void \*self, mfdata_ctx \*ctx\);\n\} mfdata_listener;", "} mfdata_listener;"),
+    "a member that is gone": (r"^  void \(\*path_changed\)\(void \*self, mfdata_ctx \*ctx, mfdata_str path\);\n\} mfdata_listener;", "} mfdata_listener;"),
 }
 
 

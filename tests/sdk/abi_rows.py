@@ -51,7 +51,7 @@ ROWS = [
     everywhere("a step", "rust", "A4", RUNS, plugin="rust", proof="lines=1", breaks=NEXT_STRICT),
     everywhere("every structure of the interface", "past", "A4", RUNS, proof=EVERY_MEMBER, breaks=NEXT_STRICT),
     everywhere("a table without all of 1.0", "past", "A4", "refused: the table of component number 0 is shorter than in 1.0", defines=("-DSHORT_STEP",)),
-    everywhere("a delivery without all of 1.0", "past", "A4", "fails: the host says that it is wrong", defines=("-DSHORT_DELIVERY",)),
+    everywhere("a delivery without all of 1.0", "past", "A4", "fails: the step returned -1", defines=("-DSHORT_DELIVERY",)),
     everywhere("a rule without all of 1.0", "past", "A4", "fails: the rules are not there", defines=("-DSHORT_RULE",)),
     everywhere("a component without all of 1.0", "past", "A4", "refused: component number 0 of its description is incomplete", defines=("-DSHORT_COMPONENT",)),
     everywhere("a description without all of 1.0", "past", "A4", "refused: its description is too short", defines=("-DSHORT_PLUGIN",)),

@@ -61,9 +61,12 @@ class Porter : public sdk::Listener {
  private:
   void serve(int connection) {
     std::string buffer;
-    while (!stopped_) {
+    while (true) {  // what was sent before the stop is answered
       pollfd readable{connection, POLLIN, 0};
-      if (::poll(&readable, 1, 50) <= 0) continue;
+      if (::poll(&readable, 1, 50) <= 0) {
+        if (stopped_) break;
+        continue;
+      }
       char block[4096];
       const ssize_t got = ::read(connection, block, sizeof block);
       if (got <= 0) break;
