@@ -78,7 +78,7 @@ void DepositCommitter::lead(Lock& lock) {
   const bool thrown = !commit_group(group.data(), size);
   lock.lock();
   for (std::size_t i = 0; i < size; ++i) {
-    if (thrown) group[i]->order.result = Error{Code::kIo, ENOMEM, ""};  // no text: there may be no memory
+    if (thrown) group[i]->order.result = Error{Code::kIo, ENOMEM, "no memory"};  // so short a text needs none
     group[i]->finished = true;
   }
   leading_ = false;
